@@ -1,0 +1,148 @@
+"""The network as ONNX files, one per precision: precision is decided here, once, for every runtime."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+from onnx import version_converter
+from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from models.quantize import CALIBRATIONS, calibrate, quantize
+from models.unsigned import unsigned
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from models.quantize import Ranges
+
+OPSET = 17
+"""The newest opset that TensorRT 8.6 parses."""
+TYPED_OPSET = 19
+"""The oldest opset whose Q/DQ operators take FP16 scales, as strongly typed networks need."""
+BF16_OPSET = 22
+"""The oldest opset whose Conv takes BF16."""
+
+INT8_KINDS = tuple(CALIBRATIONS)
+KINDS = ("fp32", "fp16", "bf16", *(f"{kind}{form}" for kind in INT8_KINDS for form in ("", "-typed", "-unsigned")))
+"""Kinds of graph. INT8 comes as Q/DQ with signed activations and FP32 scales, as every TensorRT takes it; `-typed`
+carries FP16 scales and FP16 everything else, for strongly typed networks; `-unsigned` is the form CPU runtimes fuse."""
+
+
+class GraphError(RuntimeError):
+    """A graph that cannot be made from this network; the text says why."""
+
+
+def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write the module as ONNX: `image` float32 [batch, 1, H, W] to `logits` float32 [batch, classes, H, W].
+
+    With another `dtype` all weights and arithmetic between the first and last Cast are of that type.
+    The batch is dynamic, height and width are fixed. The file is checked with `onnx.checker`.
+    """
+    wrapped = module if dtype is torch.float32 else _Typed(module, dtype).eval()
+    with warnings.catch_warnings():
+        # The TorchScript exporter is deprecated, but it alone writes opset 17 without a decomposition pass.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            wrapped,
+            (torch.zeros(1, 1, *size),),
+            str(path),
+            opset_version=OPSET,
+            dynamo=False,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
+        )
+    model = _constants_inlined(onnx.load(path))
+    classes = model.graph.output[0].type.tensor_type.shape.dim
+    for dim, value in zip(classes[2:], size, strict=True):
+        dim.dim_value = value
+    _save(version_converter.convert_version(model, BF16_OPSET) if dtype is torch.bfloat16 else model, path)
+
+
+def adopt(onnx_path: Path, path: Path) -> None:
+    """Write a user's ONNX graph, external data included, as one checked file with constants as weights."""
+    _save(_constants_inlined(onnx.load(onnx_path)), path)
+
+
+def to_fp16(fp32: Path, path: Path) -> None:
+    """Write the typed FP16 graph of an FP32 one; inputs and outputs stay float32 and are cast inside."""
+    _save(_halved(onnx.load(fp32)), path)
+
+
+def to_int8(fp32: Path, ranges: Ranges, path: Path) -> None:
+    """Write the Q/DQ INT8 graph of an FP32 one, with FP32 scales, in opset 17."""
+    _save(quantize(fp32, ranges), path)
+
+
+def to_int8_typed(int8: Path, path: Path) -> None:
+    """Write the typed form of a Q/DQ graph: FP16 scales, FP16 between the quantized convolutions, opset 19."""
+    _save(_halved(version_converter.convert_version(onnx.load(int8), TYPED_OPSET)), path)
+
+
+def to_int8_unsigned(int8: Path, path: Path) -> None:
+    """Write the form of a Q/DQ graph that ONNX Runtime and OpenVINO fuse on CPUs."""
+    _save(unsigned(onnx.load(int8)), path)
+
+
+def calibration_ranges(fp32: Path, images: NDArray[np.float32], kind: str) -> Ranges:
+    """Return activation ranges of the FP32 graph on normalised images [N, 1, H, W] for one INT8 kind."""
+    return calibrate(fp32, images, kind)
+
+
+class _Typed(torch.nn.Module):
+    """The network in another type between a Cast from and a Cast to float32."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = module.to(dtype)
+        self.dtype = dtype
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(image.to(self.dtype))
+        return logits.float()
+
+
+def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    # The library blocks Resize for an old ONNX Runtime; nothing here needs FP32 but the graph's own inputs.
+    halved: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
+    return halved
+
+
+def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Turn Constant nodes, and Identity nodes on weights, into weights: older parsers want scales as such."""
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type == "Constant":
+            tensor = onnx.TensorProto.FromString(node.attribute[0].t.SerializeToString())
+        elif node.op_type == "Identity" and node.input[0] in weights:
+            tensor = onnx.TensorProto.FromString(weights[node.input[0]].SerializeToString())
+        else:
+            continue
+        tensor.name = node.output[0]
+        weights[tensor.name] = tensor
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
+    return model
+
+
+def _save(model: onnx.ModelProto, path: Path) -> None:
+    """Sort a graph's nodes, check it and write it in one step, so that nothing half-written stays."""
+    ONNXModel(model).topological_sort()
+    onnx.checker.check_model(model, full_check=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".onnx.tmp")
+    os.close(handle)
+    try:
+        onnx.save(model, temporary)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

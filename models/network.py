@@ -1,0 +1,149 @@
+"""The network a run is about: one of the named models, a user's factory, or a user's ONNX file."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import importlib
+import inspect
+import sys
+import textwrap
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from models.onnx_file import ModelError, describe
+from models.unet import unet, unet_small
+from models.weights import digest, load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["MODELS", "WEIGHTS_FOLDER", "ModelError", "Network", "load_network", "untrained"]
+
+MODELS: dict[str, Callable[[], nn.Module]] = {"unet": unet, "unet-small": unet_small}
+"""The named models."""
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+"""Where the weights of the named models are, as NAME.safetensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network with its weights, as PyTorch module or as ONNX file, and the digest that identifies both.
+
+    `fixed_batch` and `input_size` (height, width) are what an ONNX graph fixes, None where it leaves them open.
+    """
+
+    name: str
+    digest: str
+    weights_origin: str
+    parameters: int | None = None
+    onnx_path: Path | None = None
+    fixed_batch: int | None = None
+    input_size: tuple[int, int] | None = None
+    _prototype: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    def module(self) -> nn.Module:
+        """Return the network as a fresh FP32 module in eval mode on the CPU; `ModelError` for an ONNX file."""
+        if self._prototype is None:
+            msg = f"{self.onnx_path}: an ONNX file cannot become a PyTorch module; choose a backend that reads ONNX"
+            raise ModelError(msg)
+        return copy.deepcopy(self._prototype)
+
+
+def load_network(model: str, weights: Path | None = None) -> Network:
+    """Return the network that `--model` and `--weights` name; raises `ModelError`, or `WeightsError` for the weights.
+
+    `model` is a name in `MODELS` (weights from `WEIGHTS_FOLDER` by default), `package.module:factory` (its own initial
+    weights by default) or `FILE.onnx` (which brings its weights along).
+    """
+    if model.lower().endswith(".onnx"):
+        if weights is not None:
+            msg = f"{model}: an ONNX file holds its own weights, so leave out --weights {weights}"
+            raise ModelError(msg)
+        path = Path(model)
+        graph = describe(path)
+        origin = f"in {model}"
+        return Network(path.stem, graph.digest, origin, None, path, graph.fixed_batch, graph.input_size)
+    module = untrained(model)
+    origin = f"initial weights of {model}"
+    if weights is None and model in MODELS:
+        weights = WEIGHTS_FOLDER / f"{model}.safetensors"
+        origin = f"models/weights/{model}.safetensors"
+    elif weights is not None:
+        origin = str(weights)
+    if weights is not None:
+        load_weights(module, weights)
+    module = module.cpu().float().eval().requires_grad_(requires_grad=False)
+    identity = hashlib.sha256(f"{_architecture(module)}\n{digest(module)}".encode()).hexdigest()
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return Network(model, identity, origin, parameters, _prototype=module)
+
+
+def untrained(model: str, seed: int = 0) -> nn.Module:
+    """Return a new module of a named model or factory, its initial weights drawn with `seed`; else `ModelError`."""
+    factory = MODELS.get(model) or _import_factory(model)
+    with torch.random.fork_rng(devices=[]), _current_folder_importable():
+        torch.manual_seed(seed)
+        try:
+            module = factory()
+        except Exception as error:
+            msg = f"--model {model}: the factory failed with {type(error).__name__}: {error}"
+            raise ModelError(msg) from error
+    if not isinstance(module, nn.Module):
+        msg = f"--model {model}: the factory returned a {type(module).__name__}; it must return a torch.nn.Module"
+        raise ModelError(msg)
+    return module
+
+
+def _import_factory(model: str) -> Callable[[], nn.Module]:
+    """Return the callable that `package.module:factory` names."""
+    name, _, attribute = model.partition(":")
+    if not (attribute.isidentifier() and all(part.isidentifier() for part in name.split("."))):
+        msg = f"no model {model!r}: give {', '.join(MODELS)}, package.module:factory or FILE.onnx"
+        raise ModelError(msg)
+    with _current_folder_importable():
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            msg = f"--model {model}: cannot import {name} from the current folder or the installed packages ({error})"
+            raise ModelError(msg) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        names = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
+        msg = f"--model {model}: {name} has no callable {attribute!r}; it has {', '.join(names) or 'none'}"
+        raise ModelError(msg)
+    return factory  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    """Let imports find the current folder first, as `python -m` does."""
+    folder = str(Path.cwd())
+    importlib.invalidate_caches()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _architecture(module: nn.Module) -> str:
+    """Return what tells architectures with equal weights apart: the code of every class but PyTorch's own."""
+    sources = set()
+    for part in module.modules():
+        kind = type(part)
+        if kind.__module__.partition(".")[0] != "torch":
+            try:
+                # Parsed and written out again, so that comments and layout do not count.
+                source = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(kind))))
+            except (OSError, TypeError, SyntaxError):
+                source = ""
+            sources.add(f"{kind.__qualname__}\n{source}")
+    return "\n".join([type(module).__qualname__, *sorted(sources)])

@@ -1,0 +1,69 @@
+"""The Q/DQ graph in the form that CPU runtimes fuse: the same calibration and weights, unsigned activations."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def unsigned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with its non-negative activations in UINT8 and quantized before each Resize.
+
+    TensorRT takes INT8 with zero point 0 alone. ONNX Runtime fuses Conv, ReLU and Q into one INT8 kernel only where
+    ReLU is no more than the lower end of the quantized range, which is zero point 0 of UINT8; OpenVINO leaves the
+    convolutions behind a concatenation in FP32 otherwise, and its signed path loses accuracy. The calibrated range
+    stays: INT8's positive half becomes all of UINT8, at half the scale. A convolution followed by Resize has no Q in
+    the signed graph and would run in FP32; it gets the scale of the concatenation it ends in, whose range holds its
+    own, since interpolation never leaves a range.
+    """
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    producers = {output: node for node in graph.node for output in node.output}
+    consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            consumers[name].append(node)
+    positive = _non_negative(graph)
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in positive]:
+        scale = numpy_helper.to_array(weights[node.input[1]])
+        names = [f"{node.output[0]}_scale_u8", f"{node.output[0]}_zero_u8"]
+        graph.initializer.append(numpy_helper.from_array((scale / 2).astype(np.float32), names[0]))
+        graph.initializer.append(numpy_helper.from_array(np.zeros_like(scale, dtype=np.uint8), names[1]))
+        for pair in (node, *consumers[node.output[0]]):
+            pair.input[1:3] = names
+        concat = producers.get(node.input[0])
+        if concat is not None and concat.op_type == "Concat":
+            for name in concat.input:
+                before = producers.get(name)
+                if before is not None and before.op_type == "Resize":
+                    _quantize_input(graph, before, names)
+    return model
+
+
+def _non_negative(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the tensors that cannot be negative: ReLU's outputs and what pools, interpolates or joins only such."""
+    found: set[str] = set()
+    for node in graph.node:  # in topological order
+        data = [name for name in node.input[: None if node.op_type == "Concat" else 1] if name]
+        keeps = node.op_type in {"MaxPool", "Concat", "Resize", "QuantizeLinear", "DequantizeLinear"}
+        if node.op_type == "Relu" or (keeps and all(name in found for name in data)):
+            found.update(node.output)
+    return frozenset(found)
+
+
+def _quantize_input(graph: onnx.GraphProto, node: onnx.NodeProto, names: list[str]) -> None:
+    source = node.input[0]
+    pair = [
+        helper.make_node("QuantizeLinear", [source, *names], [f"{source}_q_u8"]),
+        helper.make_node("DequantizeLinear", [f"{source}_q_u8", *names], [f"{source}_dq_u8"]),
+    ]
+    node.input[0] = f"{source}_dq_u8"
+    index = list(graph.node).index(node)
+    for extra in reversed(pair):
+        graph.node.insert(index, extra)

@@ -1,0 +1,106 @@
+"""A user's ONNX file is identified by all its bytes, tells what it fixes, and is refused when it does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from models.network import ModelError, load_network
+
+
+def _onnx(
+    path: Path,
+    inputs: list[tuple[int, list[str | int]]],
+    outputs: list[tuple[int, list[str | int]]],
+    scale: float = 2.0,
+) -> Path:
+    """Write a graph whose first output is its first input times a constant; the others go nowhere."""
+    weight = numpy_helper.from_array(torch.full((1,), scale).numpy(), "scale")
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x0", "scale"], ["y0"])]
+        + [helper.make_node("Identity", ["x0"], [f"y{index}"]) for index in range(1, len(outputs))],
+        "graph",
+        [helper.make_tensor_value_info(f"x{index}", *value) for index, value in enumerate(inputs)],
+        [helper.make_tensor_value_info(f"y{index}", *value) for index, value in enumerate(outputs)],
+        [weight],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+F, H = TensorProto.FLOAT, TensorProto.FLOAT16
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch", "size"),
+    [(["n", 1, "h", "w"], None, None), ([4, 1, 64, 96], 4, (64, 96)), (["n", 1, 64, "w"], None, None)],
+)
+def test_onnx_file_tells_the_extents_that_it_fixes(
+    tmp_path: Path, shape: list[str | int], batch: int | None, size: tuple[int, int] | None
+) -> None:
+    path = _onnx(tmp_path / "net.onnx", [(F, shape)], [(F, shape)])
+    network = load_network(str(path))
+    assert (network.name, network.onnx_path, network.parameters) == ("net", path, None)
+    assert (network.fixed_batch, network.input_size) == (batch, size)
+    with pytest.raises(ModelError, match="cannot become a PyTorch module"):
+        network.module()
+
+
+def test_onnx_digest_covers_the_external_data(tmp_path: Path) -> None:
+    path = _onnx(tmp_path / "net.onnx", [(F, ["n", 1, "h", "w"])], [(F, ["n", 1, "h", "w"])])
+    inside = load_network(str(path)).digest
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="net.bin", size_threshold=0)
+    outside = load_network(str(path)).digest
+    (tmp_path / "net.bin").write_bytes(b"\0" * (tmp_path / "net.bin").stat().st_size)
+    assert len({inside, outside, load_network(str(path)).digest}) == 3
+    (tmp_path / "net.bin").unlink()
+    with pytest.raises(ModelError, match=r"net\.onnx: not a valid ONNX model"):
+        load_network(str(path))
+
+
+GREY: list[str | int] = ["n", 1, "h", "w"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "text"),
+    [
+        ([(H, GREY)], [(H, GREY)], "exactly one float32 input [N, 1, H, W], but found x0 float16 [n, 1, h, w]"),
+        ([(F, GREY), (F, GREY)], [(F, GREY)], "exactly one float32 input"),
+        ([(F, ["n", "h", "w"])], [(F, ["n", "h", "w"])], "exactly one float32 input"),
+        ([(F, GREY)], [(F, GREY), (F, GREY)], "exactly one float32 output [N, C, H, W], but found y0"),
+        ([(F, ["n", 3, "h", "w"])], [(F, ["n", 3, "h", "w"])], "its input has 3 channels"),
+    ],
+)
+def test_onnx_graph_of_another_signature_is_refused(
+    tmp_path: Path,
+    inputs: list[tuple[int, list[str | int]]],
+    outputs: list[tuple[int, list[str | int]]],
+    text: str,
+) -> None:
+    scale_type_matters = inputs[0][0] == H
+    path = _onnx(tmp_path / "net.onnx", inputs, outputs)
+    if scale_type_matters:
+        model = onnx.load(path)
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(torch.ones(1).half().numpy(), "scale"))
+        onnx.save(model, path)
+    with pytest.raises(ModelError) as caught:
+        load_network(str(path))
+    assert text in str(caught.value)
+
+
+def test_onnx_file_that_is_missing_or_no_onnx_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"gone\.onnx: there is no such file"):
+        load_network(str(tmp_path / "gone.onnx"))
+    for content in (b"", b"this is no graph at all", b"\x08\x07"):
+        (tmp_path / "bad.onnx").write_bytes(content)
+        with pytest.raises(ModelError, match=r"bad\.onnx: not a valid ONNX model"):
+            load_network(str(tmp_path / "bad.onnx"))
+
+
+def test_weights_beside_an_onnx_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"leave out --weights w\.pt"):
+        load_network(str(tmp_path / "net.onnx"), Path("w.pt"))
