@@ -1,0 +1,1 @@
+"""Backends, the engine cache, measuring, baselines, the gate, the report and the benchmark tests."""

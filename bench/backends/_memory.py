@@ -1,0 +1,68 @@
+"""One error for a case that does not fit, whoever ran out of memory: TensorRT, torch or pycuda."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from pycuda import driver
+
+from bench.backend import OutOfMemoryError
+from bench.backends._cuda import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+_RAN_OUT = re.compile(
+    r"out of memory|OutOfMemory|(device )?memory is insufficient|insufficient memory|ran out of memory", re.IGNORECASE
+)
+_AMOUNT = re.compile(
+    r"(?:requested size of|request(?:ed)?:?|tried to allocate|allocat\w+)\s+(\d+(?:\.\d+)?)\s*(bytes|[KMG]i?B)?",
+    re.IGNORECASE,
+)
+_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def ran_out(lines: Sequence[str]) -> bool:
+    """Return whether a runtime's messages say that memory ran out."""
+    return any(_RAN_OUT.search(line) for line in lines)
+
+
+def needed_bytes(lines: Sequence[str]) -> int | None:
+    """Return the largest single request that the messages name, in bytes, or None when they name none."""
+    amounts = [
+        int(float(number) * _UNITS.get((unit or "b")[0].lower(), 1))
+        for line in lines
+        for number, unit in _AMOUNT.findall(line)
+    ]
+    return max(amounts, default=None)
+
+
+def out_of_memory(batch_size: int, needs: int | None) -> OutOfMemoryError:
+    """Return the error for a batch that needs `needs` bytes, or, where nobody said, more than is free now."""
+    if needs is None:
+        free, _ = driver.mem_get_info()
+        return OutOfMemoryError(
+            f"out of memory at batch {batch_size} (needs more than the {free / 2**30:.1f} GiB free)"
+        )
+    return OutOfMemoryError(f"out of memory at batch {batch_size} (needs about {needs / 2**30:.1f} GiB)")
+
+
+def guarded(batch_size: int, work: Callable[[], T], needs: Callable[[], int | None] = lambda: None) -> T:
+    """Return what `work` returns; where memory runs out, leave the device clean and raise `OutOfMemoryError`.
+
+    `needs` returns the bytes that the case needs where that is known; else the failed allocation is named.
+    A function and not a context manager: only so are the frames that hold half-built things gone before tidying.
+    """
+    try:
+        return work()
+    except (driver.MemoryError, torch.cuda.OutOfMemoryError) as error:
+        failure = out_of_memory(batch_size, needs() or needed_bytes([str(error)]))
+    except OutOfMemoryError as error:
+        failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
+    tidy()
+    raise failure

@@ -1,0 +1,177 @@
+"""ONNX Runtime: FP32, Q/DQ INT8, and FP16 where the build has kernels for it, on the CPU or by its CUDA provider."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+from bench.backend import OutOfMemoryError, as_batch
+from bench.backends._onnx import CONVOLUTIONS, cpu_graph, kernels, multiply_adds, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bench.backend import Engine, Source
+    from bench.case import Case
+
+READS: Literal["module", "graph"] = "graph"
+PRECISIONS = ("fp32", "fp16", "int8", "int8-entropy", "int8-percentile")
+
+_PROVIDERS: dict[str, list[Any]] = {
+    "cpu": ["CPUExecutionProvider"],
+    # TF32 is on by default there, and FP32 means FP32.
+    "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
+}
+_MODEL, _KERNELS = "model.ort", "kernels.json"
+_FORMATS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8", "uint8": "int8", "double": "fp64"}
+
+
+def supports(case: Case, device: str) -> str | None:
+    """Return why this machine cannot run the case, or None."""
+    if case.precision not in PRECISIONS:
+        return f"ONNX Runtime runs {', '.join(PRECISIONS)} here, not {case.precision}"
+    if device == "cuda":
+        if "CUDAExecutionProvider" not in ort.get_available_providers():
+            return "this ONNX Runtime is a CPU build: it has no CUDAExecutionProvider (install onnxruntime-gpu)"
+        if case.arithmetic == "int8":
+            return "ONNX Runtime's CUDA provider has no INT8 convolution"
+    elif case.precision == "fp16" and not _runs_fp16():
+        return "ONNX Runtime's CPU provider has no FP16 convolution on this machine: it would compute in FP32"
+    return None
+
+
+def versions() -> dict[str, str]:
+    """Return ONNX Runtime's version."""
+    return {"onnxruntime": ort.__version__}
+
+
+def recipe(case: Case, device: str) -> dict[str, str]:
+    """Return what decides the engine: the graph's kind and the execution provider."""
+    return {"graph": cpu_graph(case), "providers": json.dumps(_PROVIDERS[device]), "optimization": "all"}
+
+
+def build(source: Source, case: Case, folder: Path) -> None:
+    """Optimize the graph for this machine and leave it in ONNX Runtime's own format."""
+    options = _options(source.threads)
+    options.add_free_dimension_override_by_name("batch", case.batch_size)
+    options.optimized_model_filepath = str(folder / _MODEL)
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    model = onnx.load(source.graph(recipe(case, source.device)["graph"]))
+    (folder / _KERNELS).write_text(json.dumps(kernels(model)), encoding="utf-8")
+    ort.InferenceSession(model.SerializeToString(), options, providers=_PROVIDERS[source.device])
+
+
+def load(source: Source, case: Case, folder: Path) -> Engine:
+    """Return a session on the optimized graph, run once."""
+    return _Engine(source, case, folder / _MODEL)
+
+
+class _Engine:
+    """A session with its input and output bound to fixed buffers on its device."""
+
+    def __init__(self, source: Source, case: Case, model: Path) -> None:
+        self.engine_bytes = model.stat().st_size
+        providers = _PROVIDERS[source.device]
+        try:
+            self._session: Any = ort.InferenceSession(str(model), _options(source.threads), providers=providers)
+            self._binding: Any = self._session.io_binding()
+            self._input_name = self._session.get_inputs()[0].name
+            self._output_name = self._session.get_outputs()[0].name
+            zeros = np.zeros((case.batch_size, 1, *source.image_size), np.float32)
+            self._input: Any = ort.OrtValue.ortvalue_from_numpy(zeros, source.device, 0)
+            self._binding.bind_ortvalue_input(self._input_name, self._input)
+            self._binding.bind_output(self._output_name, source.device)
+            self.enqueue()
+        except RuntimeError as error:
+            if "alloc" in str(error).lower():
+                msg = f"out of memory at batch {case.batch_size}: {error}"
+                raise OutOfMemoryError(msg) from error
+            raise
+        self.achieved: Mapping[str, float] = _profiled(model, source, zeros)
+
+    def copy_in(self, batch: NDArray[np.float32]) -> None:
+        """Copy normalised images, float32 [B, 1, H, W], to the device."""
+        self._input.update_inplace(as_batch(batch, tuple(self._input.shape())))
+
+    def enqueue(self) -> None:
+        """Run one inference."""
+        self._session.run_with_iobinding(self._binding)
+
+    def synchronize(self) -> None:
+        """Return once the device has no work left."""
+        self._binding.synchronize_outputs()
+
+    def copy_out(self) -> NDArray[np.float32]:
+        """Return the logits of the last inference, float32 [B, classes, H, W]."""
+        logits: NDArray[np.float32] = self._binding.copy_outputs_to_cpu()[0].copy()
+        return logits
+
+    def close(self) -> None:
+        """Release the session and its buffers."""
+        self._binding = self._session = self._input = None
+
+
+def _options(threads: int) -> Any:  # noqa: ANN401 - the library is untyped
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _profiled(model: Path, source: Source, image: NDArray[np.float32]) -> dict[str, float]:
+    """Return the share of the convolutions' multiply-adds per number format, from ONNX Runtime's own profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = _options(source.threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(str(model), options, providers=_PROVIDERS[source.device])
+        session.run(None, {session.get_inputs()[0].name: image})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    names = json.loads((model.parent / _KERNELS).read_text(encoding="utf-8"))
+    nodes = [event for event in events if str(event.get("args", {}).get("op_name", "")).lower() in CONVOLUTIONS]
+    return shares(_work(node, names) for node in nodes if node["args"].get("input_type_shape"))
+
+
+def _work(event: dict[str, Any], weights: dict[str, list[int]]) -> tuple[str, float]:
+    """Return one profiled convolution's number format and multiply-adds."""
+    inputs = [next(iter(item.items())) for item in event["args"]["input_type_shape"]]
+    output = next(iter(event["args"]["output_type_shape"][0].values()))
+    # Kernels that keep their weights packed list no weight shape: those events carry the node's name.
+    weight = next((shape for _, shape in inputs[1:] if len(shape) == 4), None)  # noqa: PLR2004 - a kernel has four axes
+    if weight is None:
+        weight = weights[max((name for name in weights if event["name"].startswith(name)), key=len)]
+    return _FORMATS.get(inputs[0][0], inputs[0][0]), multiply_adds(output, weight)
+
+
+@cache
+def _runs_fp16() -> bool:
+    """Return whether a small FP16 convolution stays FP16 when this build runs it."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT16, [8, 8, 3, 3], np.ones(576, np.float16).tobytes(), raw=True)
+    shape = [1, 8, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "probe",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, shape)],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with tempfile.TemporaryDirectory() as folder:
+        options = _options(1)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session.run(None, {"x": np.zeros(shape, np.float16)})
+        text = Path(session.end_profiling()).read_text(encoding="utf-8")
+    return '"float16"' in "".join(line for line in text.splitlines() if "Conv" in line and "input_type_shape" in line)

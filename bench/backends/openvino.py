@@ -1,0 +1,126 @@
+"""OpenVINO on the CPU: FP32, BF16 and FP16 by its precision hint, INT8 from the Q/DQ graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import openvino as ov
+
+from bench.backend import as_batch
+from bench.backends._onnx import cpu_graph, multiply_adds, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bench.backend import Engine, Source
+    from bench.case import Case
+
+READS: Literal["module", "graph"] = "graph"
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8-entropy", "int8-percentile")
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""OpenVINO picks BF16 or FP16 by itself where the CPU has them; the hint pins what is not INT8."""
+_CAPABILITIES = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+_FORMATS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+
+
+def supports(case: Case, device: str) -> str | None:
+    """Return why this machine cannot run the case, or None."""
+    if case.precision not in PRECISIONS:
+        return f"OpenVINO runs {', '.join(PRECISIONS)} here, not {case.precision}"
+    if device != "cpu":
+        return "this backend runs OpenVINO on the CPU; this run is on a GPU (--device cpu)"
+    wanted = _CAPABILITIES.get(case.arithmetic)
+    if wanted and wanted not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return f"OpenVINO offers no {case.arithmetic} arithmetic on this CPU"
+    return None
+
+
+def versions() -> dict[str, str]:
+    """Return OpenVINO's version."""
+    return {"openvino": ov.__version__}
+
+
+def recipe(case: Case, device: str) -> dict[str, str]:  # noqa: ARG001 - the contract's signature
+    """Return what decides the engine: the graph's kind and the compile options."""
+    graph = cpu_graph(case) if case.arithmetic == "int8" else "fp32"
+    return {"graph": graph, "hint": _HINTS[case.arithmetic], "streams": "1"}
+
+
+def build(source: Source, case: Case, folder: Path) -> None:
+    """Compile for this CPU at one batch size and leave the exported blob."""
+    core = ov.Core()
+    model = core.read_model(source.graph(recipe(case, source.device)["graph"]))
+    model.reshape({model.inputs[0]: ov.PartialShape([case.batch_size, 1, *source.image_size])})
+    compiled = core.compile_model(model, "CPU", _config(source, case))
+    (folder / "engine.blob").write_bytes(compiled.export_model().getvalue())
+
+
+def load(source: Source, case: Case, folder: Path) -> Engine:
+    """Return the compiled model from its blob, run once."""
+    return _Engine(source, case, folder / "engine.blob")
+
+
+class _Engine:
+    """A compiled model with one request and its own input tensor."""
+
+    def __init__(self, source: Source, case: Case, blob: Path) -> None:
+        data = blob.read_bytes()
+        self.engine_bytes = len(data)
+        self._compiled: Any = ov.Core().import_model(data, "CPU", _config(source, case))
+        self._request: Any = self._compiled.create_infer_request()
+        self._input: Any = ov.Tensor(
+            np.zeros((case.batch_size, 1, *source.image_size), np.float32), shared_memory=False
+        )
+        self._request.set_input_tensor(self._input)
+        self.achieved: Mapping[str, float] = _formats(self._compiled)
+        self.enqueue()
+
+    def copy_in(self, batch: NDArray[np.float32]) -> None:
+        """Copy normalised images, float32 [B, 1, H, W]."""
+        self._input.data[:] = as_batch(batch, self._input.data.shape)
+
+    def enqueue(self) -> None:
+        """Run one inference."""
+        self._request.infer()
+
+    def synchronize(self) -> None:
+        """Return at once: an inference ends before `enqueue` returns."""
+
+    def copy_out(self) -> NDArray[np.float32]:
+        """Return the logits of the last inference, float32 [B, classes, H, W]."""
+        logits: NDArray[np.float32] = self._request.get_output_tensor().data.astype(np.float32, copy=True)
+        return logits
+
+    def close(self) -> None:
+        """Release the compiled model."""
+        self._request = self._compiled = self._input = None
+
+
+def _config(source: Source, case: Case) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": _HINTS[case.arithmetic],
+        "INFERENCE_NUM_THREADS": source.threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+def _formats(compiled: Any) -> dict[str, float]:  # noqa: ANN401 - the library is untyped
+    """Return the share of the convolutions' multiply-adds per number format, from OpenVINO's execution graph."""
+    work = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = {key: _plain(node.rt_info[key]) for key in ("layerType", "runtimePrecision") if key in node.rt_info}
+        if info.get("layerType") in {"Convolution", "Deconvolution"}:
+            name = info.get("runtimePrecision", "").lower()
+            weight = list(node.input(1).get_shape()) if len(node.inputs()) > 1 else [1, 1, 3, 3]
+            work.append((_FORMATS.get(name, name), multiply_adds(list(node.output(0).get_shape()), weight)))
+    return shares(work)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - the library is untyped
+    return str(value.value if hasattr(value, "value") else value)

@@ -1,0 +1,150 @@
+"""PyTorch compiled: `torch.compile` with channels-last tensors, and max-autotune with CUDA graphs on a GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch._inductor
+from torch._inductor.async_compile import shutdown_compile_workers
+from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+
+from bench.backends._torch import (
+    HALF,
+    PRECISIONS,
+    TorchEngine,
+    add_work,
+    as_shares,
+    memory_errors,
+    prove_tf32,
+    unsupported,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from bench.backend import Engine, Source
+    from bench.case import Case
+
+READS: Literal["module", "graph"] = "module"
+
+_MODES = {"cpu": "default", "cuda": "max-autotune"}
+_CACHE_VARIABLES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+_FORMATS = "formats.json"
+
+__all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
+
+
+def supports(case: Case, device: str) -> str | None:
+    """Return why this machine cannot run the case, or None."""
+    return unsupported(case, device)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide the compiled code."""
+    found = {"torch": str(torch.__version__)}
+    if torch.version.cuda:
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def recipe(case: Case, device: str) -> dict[str, str]:  # noqa: ARG001 - the contract's signature
+    """Return what decides the engine beside weights and versions."""
+    return {"mode": _MODES[device], "memory_format": "channels_last", "dynamic": "False", "half": "weights"}
+
+
+def build(source: Source, case: Case, folder: Path) -> None:
+    """Compile, and leave the compiler's own cache and the number formats of its graph in `folder`."""
+    torch.set_num_threads(source.threads)
+    flops = _GraphFlops()
+    with memory_errors(case), _compiler_cache(folder):
+        engine = _engine(source, case, flops)
+        engine.enqueue()
+        engine.synchronize()
+        engine.close()
+    (folder / _FORMATS).write_text(json.dumps(flops.shares()), encoding="utf-8")
+
+
+def load(source: Source, case: Case, folder: Path) -> Engine:
+    """Return the compiled network, its kernels taken from `folder`, run until its CUDA graph is captured."""
+    torch.set_num_threads(source.threads)
+    with memory_errors(case), _compiler_cache(folder):
+        engine = _engine(source, case, _GraphFlops())
+        for _ in range(3):
+            engine.enqueue()
+        engine.synchronize()
+    engine.achieved = json.loads((folder / _FORMATS).read_text(encoding="utf-8"))
+    prove_tf32(engine, source.device)
+    return engine
+
+
+class _GraphFlops:
+    """Counts convolution multiply-adds by number format in the graph that Inductor compiles."""
+
+    def __init__(self) -> None:
+        self._by_format: dict[str, float] = {}
+
+    def compile(self, graph: torch.fx.GraphModule, inputs: Any, **options: Any) -> Any:  # noqa: ANN401 - Inductor's types
+        """Count, then compile as Inductor would have."""
+        for node in graph.graph.nodes:
+            if node.target is torch.ops.aten.convolution.default:
+                image, weight = node.args[0].meta["val"], node.args[1].meta["val"]
+                add_work(self._by_format, image.dtype, node.meta["val"], weight)
+        return compile_fx_inner(graph, inputs, **options)
+
+    def shares(self) -> dict[str, float]:
+        """Return each format's share of the work."""
+        return as_shares(self._by_format)
+
+
+def _engine(source: Source, case: Case, flops: _GraphFlops) -> TorchEngine:
+    """Return the network behind `torch.compile`; it compiles, or finds its kernels, at the first inference."""
+    # Other cases' compiled code would count against the recompilation limit of the same forward.
+    torch.compiler.reset()
+    module = _Typed(source.module(), HALF.get(case.precision, torch.float32)).to(source.device)
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a keyword torch leaves untyped
+    options = torch._inductor.list_mode_options(_MODES[source.device])  # noqa: SLF001 - the documented mode query
+
+    def backend(graph: torch.fx.GraphModule, inputs: Any) -> Any:  # noqa: ANN401 - Inductor's types
+        return compile_fx(graph, inputs, inner_compile=flops.compile, config_patches=options)
+
+    run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, dynamic=False, backend=backend)
+    # The compiler keeps modules alive in its own cache until it is reset.
+    engine = TorchEngine(case, source, run, torch.channels_last, torch.compiler.reset)
+    engine.engine_bytes = sum(tensor.nbytes for tensor in module.state_dict().values())
+    return engine
+
+
+class _Typed(torch.nn.Module):
+    """The network with its weights in one format, which autocast would convert anew for every inference."""
+
+    def __init__(self, network: torch.nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype).requires_grad_(requires_grad=False)
+        self.dtype = dtype
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(image.to(self.dtype))
+        return logits.float()
+
+
+@contextmanager
+def _compiler_cache(folder: Path) -> Iterator[None]:
+    """Make the compiler and its worker processes keep everything they make in `folder` while the block runs."""
+    before = {name: os.environ.get(name) for name in _CACHE_VARIABLES}
+    os.environ.update({name: str(folder.resolve() / name.partition("_")[0].lower()) for name in _CACHE_VARIABLES})
+    try:
+        yield
+    finally:
+        # Workers that compile GPU kernels live on with the folder they were started for: the next case needs new ones.
+        if torch.cuda.is_available():
+            shutdown_compile_workers()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

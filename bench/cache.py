@@ -1,0 +1,137 @@
+"""A content-addressed store of built things: found again, proved whole, rebuilt when not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from bench.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in the store."""
+
+    folder: Path
+    built: bool
+    """Whether this call built it, rather than found it."""
+    build_s: float
+    """Seconds the build took, now or when it was built."""
+    digest: str
+    """Digest of the entry's key and of all its files."""
+
+
+@dataclass(slots=True)
+class Cache:
+    """Entries in `root`, one folder each, named by a digest of their key; safe for several processes at once."""
+
+    root: Path
+    say: Callable[[str], None]
+    builds: list[str] = field(default_factory=list)
+    """What this object built, in order; what it found is not here."""
+
+    def entry(self, kind: str, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
+        """Return the entry of `key`, calling `build` with an empty folder when it is not there or not whole.
+
+        `kind` and `name` are for people: they begin the folder's name. A failing build leaves nothing behind.
+        """
+        text = json.dumps(dict(key), sort_keys=True)
+        folder = self.root / kind / f"{name}-{_sha256(text.encode())[:20]}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if folder.exists():
+                fault = _fault(folder, text)
+                if fault is None:
+                    return _found(folder, built=False)
+                self.say(f"{kind} {name}: the stored one {fault}: building it again")
+                shutil.rmtree(folder)
+            else:
+                self._explain(folder, kind, name, text)
+            self._build(folder, text, build)
+            self.builds.append(f"{kind}/{name}")
+            return _found(folder, built=True)
+
+    def _explain(self, folder: Path, kind: str, name: str, text: str) -> None:
+        """Say what changed since the newest stored thing of the same name, if there is one."""
+        length = len(folder.name)
+        others = [path for path in folder.parent.glob(f"{name}-*/{_MANIFEST}") if len(path.parent.name) == length]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[:1]:
+            try:
+                old, new = json.loads(path.read_text(encoding="utf-8"))["key"], json.loads(text)
+            except (OSError, ValueError, KeyError):
+                return
+            changed = [field for field in sorted({*old, *new}) if old.get(field) != new.get(field)]
+            self.say(f"{kind} {name}: the stored one is of other {', '.join(changed)}: building another")
+
+    def _build(self, folder: Path, text: str, build: Callable[[Path], None]) -> None:
+        work = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+        try:
+            watch = Stopwatch()
+            build(work)
+            manifest = {
+                "key": json.loads(text),
+                "build_s": round(watch.elapsed_s, 3),
+                "files": {
+                    str(path.relative_to(work)): _file_sha256(path)
+                    for path in sorted(work.rglob("*"))
+                    if path.is_file()
+                },
+            }
+            (work / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+            work.rename(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _found(folder: Path, *, built: bool) -> Entry:
+    text = (folder / _MANIFEST).read_text(encoding="utf-8")
+    return Entry(
+        folder, built=built, build_s=float(json.loads(text)["build_s"]), digest=_content_digest(json.loads(text))
+    )
+
+
+def _content_digest(manifest: dict[str, Any]) -> str:
+    return _sha256(json.dumps([manifest["key"], manifest["files"]], sort_keys=True).encode())
+
+
+def _fault(folder: Path, text: str) -> str | None:
+    """Return what is wrong with a stored entry, or None when it is whole."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        files = dict(manifest["files"])
+        if json.dumps(manifest["key"], sort_keys=True) != text:
+            return "belongs to another key"
+        float(manifest["build_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "has no readable manifest"
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"lacks its file {name}"
+        if _file_sha256(path) != digest:
+            return f"has a damaged file {name}"
+    return None
+
+
+def _file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,117 @@
+"""From a case to a running engine: built once, found again on disk, keyed by all that decides it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.backend import load_backend
+from bench.machine import this_machine
+from bench.memory import PeakMemory
+from bench.source import source_digest
+from bench.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.backend import Backend, Engine
+    from bench.case import Case
+    from bench.source import NetworkSource
+
+_LABEL_SHARE = 0.9
+"""Share of the convolution FLOPs that must run at the precision a row is labelled with."""
+
+
+class LabelError(AssertionError):
+    """An engine that does not run at the precision its case names."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEngine:
+    """An engine in memory, with what it took to get there."""
+
+    case: Case
+    engine: Engine
+    build_s: float
+    """Seconds of the build, this session's or the stored one's."""
+    load_s: float
+    built: bool
+    """Whether this session built it."""
+    memory: PeakMemory
+    versions: dict[str, str]
+
+
+@contextmanager
+def open_engine(source: NetworkSource, case: Case) -> Iterator[OpenEngine]:
+    """Build or find the case's engine, load it, and release it at the end of the block."""
+    backend = load_backend(case.backend)
+    entry = source.cache.entry(
+        "engine", case.id, engine_key(backend, source, case), lambda folder: _build(backend, source, case, folder)
+    )
+    memory = PeakMemory(source.device)
+    watch = Stopwatch()
+    engine = backend.load(source, case, entry.folder)
+    try:
+        load_s = watch.elapsed_s
+        memory.sample()
+        yield OpenEngine(case, engine, entry.build_s, load_s, entry.built, memory, backend.versions())
+    finally:
+        engine.close()
+
+
+def engine_key(backend: Backend, source: NetworkSource, case: Case) -> dict[str, Any]:
+    """Return everything that decides an engine: weights, graph, recipe, code, versions and machine."""
+    recipe = backend.recipe(case, source.device)
+    file = Path(str(getattr(backend, "__file__", "")))
+    key: dict[str, Any] = {
+        "case": case.id,
+        "recipe": recipe,
+        "code": source_digest(*_sources(file)),
+        "versions": backend.versions(),
+        "machine": asdict(this_machine(source.device)),
+        "size": list(source.image_size),
+        "threads": source.threads,
+    }
+    if "graph" in recipe:
+        key["graph"] = source.graph_entry(recipe["graph"]).digest
+    else:
+        key["network"] = source.network.digest
+    if case.arithmetic == "int8":
+        key["calibration"] = source.calibration_set.digest
+    return key
+
+
+def check_label(case: Case, engine: Engine) -> None:
+    """Raise `LabelError` unless the runtime's own account says the engine runs at the case's precision."""
+    share = engine.achieved.get(case.arithmetic, 0.0)
+    if share < _LABEL_SHARE:
+        msg = (
+            f"{case}: labelled {case.arithmetic}, but the runtime ran {describe_achieved(engine)} "
+            f"of the convolution FLOPs (at least {_LABEL_SHARE:.0%} {case.arithmetic} wanted)"
+        )
+        raise LabelError(msg)
+
+
+def describe_achieved(engine: Engine) -> str:
+    """Return the number formats an engine ran in as words, the largest share first."""
+    shares = sorted(engine.achieved.items(), key=lambda item: -item[1])
+    return ", ".join(f"{share:.1%} {name}" for name, share in shares) or "nothing it could name"
+
+
+def _sources(file: Path) -> set[Path]:
+    """Return a backend's file and the shared modules beside it that it names, directly or through another."""
+    helpers = {path.stem: path for path in file.parent.glob("_*.py")}
+    found, new = set(), {file}
+    while new:
+        found |= new
+        words = {word for path in new for word in re.findall(r"\b_\w+", path.read_text(encoding="utf-8"))}
+        new = {helpers[word] for word in words & helpers.keys()} - found
+    return found
+
+
+def _build(backend: Backend, source: NetworkSource, case: Case, folder: Path) -> None:
+    source.say(f"building {case}")
+    backend.build(source, case, folder)

@@ -1,0 +1,90 @@
+"""The closing table for a person: a line per case, and plain words where something is worth knowing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from bench.limits import DICE
+
+if TYPE_CHECKING:
+    from bench.gate import Verdict
+    from bench.results import Row, Run
+
+_MIB = 2**20
+
+
+def table(run: Run, verdicts: dict[str, Verdict]) -> Table:
+    """Return the table of a run, batch by batch, the reference row of each batch first."""
+    found = Table(title=heading(run), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    found.add_column("case", no_wrap=True)
+    for name in ("FPS", "speed-up", "Dice/FP32", "worst", "Dice/truth", "MiB"):
+        found.add_column(name, justify="right", no_wrap=True)
+    found.add_column("verdict")
+    batch = 0
+    for row in ordered(run):
+        if batch and row.batch_size != batch:
+            found.add_section()
+        batch = row.batch_size
+        found.add_row(*cells(row), _verdict(verdicts.get(row.case)))
+    return found
+
+
+def heading(run: Run) -> str:
+    """Return what was measured: model, images, machine."""
+    suite = run.suite
+    images = suite["images"]
+    machine = suite["machine"]
+    place = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} threads"
+    height, width = images["size"]
+    return f"{suite['model']['name']} on {images['count']} images ({images['origin']}, {height}x{width}), {place}"
+
+
+def ordered(run: Run) -> list[Row]:
+    """Return the rows by batch size, then from slow to fast within each."""
+    return sorted(run.rows.values(), key=lambda row: (row.batch_size, row.fps))
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row's figures as the table shows them."""
+    info = row.info
+    truth = info["dice_truth"]
+    memory = info["peak_memory_bytes"]
+    return [
+        row.case,
+        f"{row.fps:.1f}" if row.fps < 1000 else f"{row.fps:.0f}",  # noqa: PLR2004 - four digits are enough
+        f"{info['speedup']:.2f}x" if info["speedup"] else "-",
+        f"{info['dice_fp32']['mean']:.5f}",
+        f"{info['dice_fp32']['worst']:.4f}",
+        f"{truth['mean']:.4f}" if truth else "-",
+        f"{memory / _MIB:.0f}" if memory is not None else "-",
+    ]
+
+
+def remarks(run: Run) -> list[str]:
+    """Return sentences on what a reader should know before trusting or choosing a row."""
+    slower = [
+        row for row in run.rows.values() if row.info["speedup"] and row.info["speedup"] < 1 and row.precision != "fp32"
+    ]
+    found = [f"{row.case} is slower than FP32 ({row.info['speedup']:.2f}x)" for row in slower]
+    for row in run.rows.values():
+        floor = DICE[row.precision].floor
+        if row.info["dice_fp32"]["mean"] < floor:
+            found.append(
+                f"{row.case}: Dice against FP32 {row.info['dice_fp32']['mean']:.4f} is below its floor {floor:.4f}"
+            )
+    note = run.suite["calibration"].get("note")
+    if note and any(row.precision.startswith("int8") for row in run.rows.values()):
+        found.append(note)
+    skipped: dict[str, list[str]] = {}
+    for case, reason in run.skipped.items():
+        skipped.setdefault(reason, []).append(case)
+    found += [f"skipped {', '.join(cases)}: {reason}" for reason, cases in skipped.items()]
+    return found
+
+
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "-"
+    return verdict.status.value

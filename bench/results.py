@@ -1,0 +1,142 @@
+"""A run's JSON as values: the rows that were measured, and the cases that were not, with the reason."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+
+from bench.case import PRECISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA = 1
+"""Version of what the suite adds to pytest-benchmark's JSON, under `suite` and each row's `extra_info`."""
+
+
+_TEXT = {"type": "string"}
+_REASONS = {"type": "object", "additionalProperties": _TEXT}
+_SUITE = {
+    "type": "object",
+    "required": ["machine", "model", "images", "calibration", "asked", "selected", "skipped", "failed"],
+    "properties": {
+        "machine": {"type": "object", "required": ["id", "cpu", "cores", "gpu"]},
+        "model": {"type": "object", "required": ["name", "digest"]},
+        "images": {"type": "object", "required": ["origin", "digest", "count", "size"]},
+        "calibration": {"type": "object"},
+        "asked": {"type": "object", "required": ["precisions", "batch_sizes"]},
+        "selected": {"type": "array", "items": _TEXT},
+        "skipped": _REASONS,
+        "failed": _REASONS,
+    },
+}
+_SCORE = {"type": "number", "minimum": 0, "maximum": 1}
+_PER_IMAGE = {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 2, "items": _SCORE}}
+_DICE = {
+    "type": "object",
+    "required": ["mean", "worst", "worst_image", "per_image"],
+    "properties": {"mean": _SCORE, "worst": _SCORE, "worst_image": _TEXT, "per_image": _PER_IMAGE},
+}
+_ROW = {
+    "type": "object",
+    "required": ["case", "precision", "batch_size", "samples_s", "images", "dice_fp32", "dice_truth", "versions"],
+    "properties": {
+        "case": _TEXT,
+        "precision": {"enum": list(PRECISIONS)},
+        "batch_size": {"type": "integer", "minimum": 1},
+        "samples_s": {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}},
+        "images": {"type": "array", "items": _TEXT},
+        "dice_fp32": _DICE,
+        "dice_truth": {"anyOf": [_DICE, {"type": "null"}]},
+        "versions": {"type": "object"},
+    },
+}
+
+
+class RunFileError(ValueError):
+    """A file that is not a run of this suite; the text names the file and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured case."""
+
+    case: str
+    precision: str
+    batch_size: int
+    fps: float
+    """Images per second, from the median of the rounds."""
+    samples_s: tuple[float, ...]
+    """Seconds per inference of each round, in order."""
+    info: Mapping[str, Any]
+    """The row's `extra_info`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the benchmarks."""
+
+    rows: Mapping[str, Row]
+    skipped: Mapping[str, str]
+    failed: Mapping[str, str]
+    selected: tuple[str, ...]
+    """Every case the run was asked for, run or not."""
+    suite: Mapping[str, Any]
+    """Model, images, calibration, machine and versions."""
+
+
+def fps(samples_s: tuple[float, ...] | list[float], batch_size: int) -> float:
+    """Return images per second by the median seconds per inference."""
+    return batch_size / statistics.median(samples_s)
+
+
+def read_run(path: Path) -> Run:
+    """Return the run in a file written by `pytest bench/ --benchmark-json`; `RunFileError` otherwise."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise RunFileError(msg) from error
+    except ValueError as error:
+        msg = f"{path}: not JSON ({error}); was the run cut short?"
+        raise RunFileError(msg) from error
+    return parse_run(data, str(path))
+
+
+def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
+    """Return the run in parsed JSON; `RunFileError` names `origin` when it is none."""
+    suite = data.get("suite") if isinstance(data, dict) else None
+    if not isinstance(suite, dict) or suite.get("schema") != SCHEMA:
+        msg = f"{origin}: not a run of this suite (schema {SCHEMA}); pytest bench/ --benchmark-json FILE writes one"
+        raise RunFileError(msg)
+    try:
+        jsonschema.validate(suite, _SUITE)
+        rows = [_row(item["extra_info"]) for item in data["benchmarks"] if "case" in item["extra_info"]]
+    except jsonschema.ValidationError as error:
+        place = "/".join(str(part) for part in error.absolute_path) or "its top level"
+        msg = f"{origin}: a run of this suite with parts missing or wrong, at {place}: {error.message[:200]}"
+        raise RunFileError(msg) from error
+    except (KeyError, TypeError) as error:
+        msg = f"{origin}: a run of this suite with parts missing ({type(error).__name__}: {error})"
+        raise RunFileError(msg) from error
+    return Run(
+        rows={row.case: row for row in rows},
+        skipped=dict(suite["skipped"]),
+        failed=dict(suite["failed"]),
+        selected=tuple(suite["selected"]),
+        suite=suite,
+    )
+
+
+def _row(info: Mapping[str, Any]) -> Row:
+    jsonschema.validate(info, _ROW)
+    if len(info["images"]) != len(info["dice_fp32"]["per_image"]):
+        msg = f"{info['case']}: {len(info['images'])} images, but Dice of {len(info['dice_fp32']['per_image'])}"
+        raise jsonschema.ValidationError(msg)
+    samples = tuple(float(value) for value in info["samples_s"])
+    return Row(info["case"], info["precision"], info["batch_size"], fps(samples, info["batch_size"]), samples, info)

@@ -1,0 +1,43 @@
+"""Times inference of every case, and says how faithful its masks are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.engines import check_label
+from bench.fidelity import judge
+from bench.rows import row_info
+from bench.timing import device_clock
+from models.images import normalise
+
+if TYPE_CHECKING:
+    from bench.engines import OpenEngine
+    from bench.fidelity import Reference
+    from bench.source import NetworkSource
+    from models.images import ImageSet
+
+
+def test_inference(
+    benchmark: Any,  # noqa: ANN401 - the library is untyped
+    opened: OpenEngine,
+    source: NetworkSource,
+    images: ImageSet,
+    reference: Reference,
+    record_row: Any,  # noqa: ANN401 - a callable of the session
+) -> None:
+    """Time rounds of inferences on real images, inputs ready on the device, one synchronize a round.
+
+    Judging the masks first is the warm-up: it runs the engine over the whole image set.
+    """
+    case, engine = opened.case, opened.engine
+    check_label(case, engine)
+    fidelity = judge(engine, images, case.batch_size, reference)
+    opened.memory.sample()
+    engine.copy_in(normalise(images.images[[index % len(images.names) for index in range(case.batch_size)]]))
+    benchmark.group = f"batch size {case.batch_size}"
+    with device_clock.bound(engine):
+        benchmark(engine.enqueue)
+    if benchmark.stats is not None:
+        samples_s = [float(value) for value in benchmark.stats.stats.data]
+        benchmark.extra_info.update(row_info(opened, source, images, fidelity, samples_s))
+        record_row(benchmark.extra_info)
