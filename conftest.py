@@ -1,0 +1,3 @@
+"""The suite's pytest plugins."""
+
+pytest_plugins = ("fixtures.options", "fixtures.cases", "fixtures.artifacts", "fixtures.engines", "fixtures.session")

@@ -1,0 +1,1 @@
+"""The accuracy half of the gate, run on real engines."""
