@@ -1,0 +1,1 @@
+"""Tests of the backends, the cache, measuring, the gate and the report."""

@@ -1,0 +1,102 @@
+"""A tiny network that has learnt something, and images for it: enough for every backend in seconds."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d, cross_entropy
+
+from bench.cache import Cache
+from bench.source import NetworkSource
+from models.images import builtin, normalise
+from models.network import Network
+from models.unet import UNet
+from models.weights import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from models.images import ImageSet
+
+SIZE = (64, 64)
+WIDTH = 4
+_STEPS = 60
+_RATE = 1e-2
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Run the block with one PyTorch thread and without looking for garbage in what was imported before.
+
+    At these sizes threads wait for each other longer than they compute, and what measures memory collects garbage.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        torch.set_num_threads(threads)
+
+
+@cache
+def sections(split: str, count: int, size: tuple[int, int] = SIZE) -> ImageSet:
+    """Return the first built-in sections of a split."""
+    return builtin(split, size, count)
+
+
+@cache
+def trained() -> UNet:
+    """Return a network that marks the darker regions of a section, sure enough of them for INT8 to agree with it."""
+    with quick(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = UNet(WIDTH)
+        images = torch.from_numpy(normalise(sections("train", 8).images))
+        target = (avg_pool2d(images, 5, 1, 2, count_include_pad=False)[:, 0] < 0).long()
+        optimizer = torch.optim.Adam(network.parameters())
+        for step in range(_STEPS):
+            optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
+            optimizer.zero_grad()
+            cross_entropy(network(images), target).backward()  # type: ignore[no-untyped-call] # torch's own
+            optimizer.step()
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def two_convolutions() -> nn.Module:
+    """Return the least network with U-Net's ends, for backends whose build takes tens of seconds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    return layers.eval().requires_grad_(requires_grad=False)
+
+
+def as_network(module: nn.Module, name: str = "tiny") -> Network:
+    """Return a module as the network of a run."""
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return Network(name, digest(module), "a test's", parameters, _prototype=module)
+
+
+def tiny_source(
+    root: Path,
+    network: Network | None = None,
+    *,
+    calibration: ImageSet | None = None,
+    size: tuple[int, int] = SIZE,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> NetworkSource:
+    """Return a source of engines of the trained network, its cache in `root`, on one thread."""
+    return NetworkSource(
+        network or as_network(trained()),
+        calibration or sections("calibration", 4, size),
+        size,
+        device,
+        Cache(root, lambda _: None),
+        threads=1,
+    )

@@ -1,0 +1,204 @@
+"""An engine is keyed by all that decides it, built once, labelled truly and always released."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import bench.engines
+import models.graphs
+from bench.backend import load_backend
+from bench.case import Case
+from bench.engines import LabelError, check_label, engine_key, open_engine
+from bench.machine import this_machine
+from models.images import normalise
+from tests.bench.fake_engines import FakeEngine, fake_backend
+from tests.bench.networks import sections, tiny_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.source import NetworkSource
+
+FP32 = Case("openvino", "fp32", 1)
+INT8 = Case("openvino", "int8", 1)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that these tests share: they tell engines apart by their keys."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def made(stored: Path) -> NetworkSource:
+    return tiny_source(stored)
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """The file of a backend, with modules that it shares beside it."""
+    folder = tmp_path / "backends"
+    folder.mkdir()
+    (folder / "_deeper.py").write_text("DEEPER = 1\n")
+    (folder / "_shared.py").write_text("from bench.backends._deeper import DEEPER\n")
+    (folder / "_others.py").write_text("OTHERS = 1\n")
+    (folder / "fake.py").write_text("from bench.backends._shared import DEEPER\n")
+    return folder / "fake.py"
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"recipe": lambda case, device: {"graph": "fp32", "flag": "off"}}, "recipe"),
+        ({"recipe": lambda case, device: {"graph": "fp16", "flag": "on"}}, "graph"),
+        ({"versions": lambda: {"fake": "1.1"}}, "versions"),
+    ],
+)
+def test_key_changes_with_what_the_backend_says(
+    made: NetworkSource, code: Path, change: dict[str, Any], part: str
+) -> None:
+    key = engine_key(fake_backend(str(code)), made, FP32)
+    changed = engine_key(fake_backend(str(code), **change), made, FP32)
+    assert key[part] != changed[part]
+    assert engine_key(fake_backend(str(code)), made, FP32) == key
+
+
+@pytest.mark.parametrize("file", ["fake.py", "_shared.py", "_deeper.py"])
+def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSource, code: Path, file: str) -> None:
+    backend = fake_backend(str(code))
+    key = engine_key(backend, made, FP32)
+    with (code.parent / file).open("a") as changed:
+        changed.write("X = 2\n")
+    assert _differing(key, engine_key(backend, made, FP32)) == {"code"}
+
+
+@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py"])
+def test_key_does_not_change_with_code_that_the_backend_does_not_use(
+    made: NetworkSource, code: Path, file: str
+) -> None:
+    backend = fake_backend(str(code))
+    key = engine_key(backend, made, FP32)
+    (code.parent / file).write_text("X = 2\n")
+    assert engine_key(backend, made, FP32) == key
+
+
+def test_key_changes_with_machine_and_threads(made: NetworkSource, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = fake_backend(str(code))
+    key = engine_key(backend, made, FP32)
+    here = this_machine("cpu")
+    made.threads += 1
+    assert _differing(key, engine_key(backend, made, FP32)) == {"threads"}
+    made.threads -= 1
+    monkeypatch.setattr(bench.engines, "this_machine", lambda device: dataclasses.replace(here, cpu="another"))
+    assert _differing(key, engine_key(backend, made, FP32)) == {"machine"}
+
+
+def test_key_changes_with_weights_size_and_graph_code(
+    made: NetworkSource, code: Path, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = fake_backend(str(code))
+    key = engine_key(backend, made, FP32)
+    other = tiny_source(stored, dataclasses.replace(made.network, digest="other weights"))
+    assert _differing(key, engine_key(backend, other, FP32)) == {"graph"}
+    larger = tiny_source(stored, size=(64, 80))
+    assert _differing(key, engine_key(backend, larger, FP32)) == {"graph", "size"}
+    changed = tmp_path / "graphs.py"
+    changed.write_text(Path(models.graphs.__file__).read_text() + "# another recipe\n")
+    monkeypatch.setattr(models.graphs, "__file__", str(changed))
+    assert _differing(key, engine_key(backend, made, FP32)) == {"graph"}
+
+
+def test_key_of_a_module_s_engine_holds_the_weights(made: NetworkSource, code: Path) -> None:
+    backend = fake_backend(str(code), recipe=lambda case, device: {"mode": "eager"})
+    key = engine_key(backend, made, FP32)
+    made.network = dataclasses.replace(made.network, digest="other weights")
+    assert _differing(key, engine_key(backend, made, FP32)) == {"network"}
+
+
+def test_calibration_images_are_in_the_key_of_int8_alone(made: NetworkSource, code: Path, stored: Path) -> None:
+    backend = fake_backend(str(code), recipe=lambda case, device: {"mode": "calibrated by the builder"})
+    other = tiny_source(stored, made.network, calibration=sections("calibration", 2))
+    assert engine_key(backend, made, FP32) == engine_key(backend, other, FP32)
+    keys = [engine_key(backend, source, INT8) for source in (made, other)]
+    assert _differing(*keys) == {"calibration"}
+    graphs = [source.graph_entry("int8").digest for source in (made, other)]
+    assert graphs[0] != graphs[1]
+
+
+def _differing(key: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {name for name in key.keys() | other.keys() if key.get(name) != other.get(name)}
+
+
+def test_second_session_builds_nothing(made: NetworkSource, stored: Path) -> None:
+    with open_engine(made, INT8) as first:
+        assert first.built
+    next_session = tiny_source(stored, made.network)
+    with open_engine(next_session, INT8) as again:
+        assert not again.built
+        assert again.build_s == first.build_s
+    assert next_session.cache.builds == []
+    assert made.cache.builds[-1] == "engine/openvino-int8-b1"
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data + b"x"])
+def test_damaged_engine_file_is_built_again_and_runs(made: NetworkSource, damage: Callable[[bytes], bytes]) -> None:
+    said: list[str] = []
+    made.cache.say = said.append
+    key = engine_key(load_backend("openvino"), made, FP32)
+    entry = made.cache.entry("engine", FP32.id, key, lambda folder: load_backend("openvino").build(made, FP32, folder))
+    blob = entry.folder / "engine.blob"
+    blob.write_bytes(damage(blob.read_bytes()))
+    batch = normalise(sections("held-out", 1).images)
+    with open_engine(made, FP32) as opened:
+        opened.engine.copy_in(batch)
+        opened.engine.enqueue()
+        assert opened.built
+        assert np.isfinite(opened.engine.copy_out()).all()
+    assert any("has a damaged file engine.blob: building it again" in line for line in said)
+
+
+def test_engine_is_closed_at_the_end_of_the_block_and_after_an_error(
+    made: NetworkSource, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(bench.engines, "load_backend", lambda name: fake_backend(str(code), engine))
+    with open_engine(made, FP32) as opened:
+        assert opened.engine is engine
+        assert "close" not in engine.calls
+    assert engine.calls == ["close"]
+    with pytest.raises(ZeroDivisionError), open_engine(made, FP32):
+        _ = 1 / 0
+    assert engine.calls == ["close", "close"]
+
+
+@pytest.mark.parametrize(
+    ("label", "achieved"),
+    [
+        ("int8", {"fp32": 1.0}),
+        ("int8-entropy", {"int8": 0.5, "fp32": 0.5}),
+        ("fp16", {"bf16": 1.0}),
+        ("fp32", {"tf32": 0.3, "fp32": 0.7}),
+        ("tf32", {"fp32": 1.0}),
+        ("int8", {}),
+    ],
+)
+def test_engine_that_runs_another_precision_than_its_label_is_refused(label: str, achieved: dict[str, float]) -> None:
+    case = Case("openvino", label, 4)
+    with pytest.raises(LabelError) as caught:
+        check_label(case, FakeEngine(achieved=achieved))
+    text = str(caught.value)
+    assert f"{case}: labelled {case.arithmetic}" in text
+    for name, share in achieved.items():
+        assert f"{share:.1%} {name}" in text
+
+
+@pytest.mark.parametrize(
+    ("label", "achieved"), [("int8-entropy", {"int8": 0.999, "fp32": 0.001}), ("fp32", {"fp32": 1.0})]
+)
+def test_engine_of_its_label_s_precision_passes(label: str, achieved: dict[str, float]) -> None:
+    check_label(Case("openvino", label, 4), FakeEngine(achieved=achieved))

@@ -1,0 +1,66 @@
+"""A machine has one clean name, and no more threads than this process may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+
+from bench.machine import Machine, physical_cores, runtimes, this_machine
+
+XEON = Machine(
+    "Intel(R) Xeon(R) Platinum 8480C CPU @ 2.00GHz",
+    4,
+    ("avx2", "avx512f", "avx512_vnni", "amx_int8"),
+    None,
+    None,
+    "Linux",
+)
+
+
+def test_threads_are_no_more_than_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= physical_cores() <= (os.cpu_count() or 1)
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
+        assert physical_cores() == 1
+
+
+def test_threads_are_physical_cores_not_hyperthreads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr("bench.machine.psutil.cpu_count", lambda logical: 16 if logical else 8)
+    assert physical_cores() == 8
+    monkeypatch.setattr("bench.machine.psutil.cpu_count", lambda logical: None)
+    assert physical_cores() == 16
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [
+        (XEON, "intel-xeon-platinum-8480c-4c-amx-int8"),
+        (
+            Machine("AMD EPYC 9B14 96-Core Processor", 2, ("avx2",), None, None, "Linux"),
+            "amd-epyc-9b14-96-core-2c-avx2",
+        ),
+        (Machine("Apple M2", 8, (), None, None, "Darwin arm64"), "apple-m2-8c"),
+        (Machine("any", 16, ("avx2",), "NVIDIA H200", "550.1", "Linux"), "nvidia-h200"),
+    ],
+)
+def test_id_is_a_clean_file_name(machine: Machine, name: str) -> None:
+    assert machine.id == name
+
+
+def test_this_machine_s_id_is_a_clean_file_name_and_always_the_same() -> None:
+    machine = this_machine("cpu")
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", machine.id)
+    assert machine.gpu is None
+    assert machine.cores == physical_cores()
+    assert this_machine("cpu").id == machine.id
+
+
+def test_machine_is_ready_for_json_with_its_runtimes() -> None:
+    found = this_machine("cpu").as_dict()
+    assert json.loads(json.dumps(found)) == found
+    assert found["id"] == this_machine("cpu").id
+    assert {"python", "torch", "onnxruntime", "openvino", "numpy", "pytest-benchmark"} <= runtimes().keys()

@@ -1,0 +1,106 @@
+"""`python -m bench gate` recomputes the verdicts from files alone, and its exit status says what came out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench.__main__
+from bench.__main__ import main
+from bench.baseline import save_baseline
+from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, write
+
+ROOT = Path(__file__).parents[2]
+INT8 = "openvino-int8-b4"
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of baselines, with one for the machine of the runs."""
+    monkeypatch.setattr(bench.__main__, "_BASELINES", tmp_path / "baselines")
+    path = tmp_path / "baselines" / f"{MACHINE['id']}.json"
+    save_baseline(baseline_of(row_json(INT8)), path)
+    return path
+
+
+def test_clean_run_exits_with_0_and_prints_each_verdict(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8), row_json("torch-fp32-b1")))
+    assert main(["gate", str(run)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[:2] == ["PASS", INT8]
+    assert second.split()[:2] == ["NO_BASELINE", "torch-fp32-b1"]
+
+
+@pytest.mark.parametrize("change", ["slower", "missing", "failed"])
+def test_regression_missing_or_failed_case_exits_with_1(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    data = {
+        "slower": run_json(row_json(INT8, fps=50.0)),
+        "missing": run_json(selected=[INT8]),
+        "failed": run_json(selected=[INT8], failed={INT8: "out of memory"}),
+    }[change]
+    assert main(["gate", str(write(tmp_path / "run.json", data))]) == 1
+    status = {"slower": "REGRESSION", "missing": "MISSING", "failed": "FAILED"}[change]
+    assert capsys.readouterr().out.split()[:2] == [status, INT8]
+
+
+def test_allowed_loss_is_an_option(tmp_path: Path, stored: Path) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8, fps=85.0)))
+    assert main(["gate", str(run)]) == 1
+    assert main(["gate", str(run), "--max-fps-drop", "0.2"]) == 0
+
+
+def test_baseline_can_be_named(tmp_path: Path, stored: Path) -> None:
+    other = tmp_path / "other.json"
+    save_baseline(baseline_of(row_json(INT8, fps=500.0)), other)
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    assert main(["gate", str(run)]) == 0
+    assert main(["gate", str(run), "--baseline", str(other)]) == 1
+
+
+def test_machine_without_a_baseline_is_judged_by_the_floors(tmp_path: Path, stored: Path) -> None:
+    stored.unlink()
+    assert main(["gate", str(write(tmp_path / "run.json", run_json(row_json(INT8))))]) == 0
+
+
+@pytest.mark.parametrize(
+    "fault", ["run is gone", "run is cut", "run is foreign", "baseline is gone", "baseline is bad"]
+)
+def test_files_that_cannot_be_judged_exit_with_2_and_one_line(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    run, baseline = write(tmp_path / "run.json", run_json(row_json(INT8))), stored
+    if fault == "run is gone":
+        run.unlink()
+    elif fault == "run is cut":
+        run.write_text(run.read_text()[:-50])
+    elif fault == "run is foreign":
+        write(run, {"benchmarks": []})
+    elif fault == "baseline is gone":
+        baseline.unlink()
+    else:
+        write(baseline, {"schema": 1})
+    assert main(["gate", str(run), "--baseline", str(baseline)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"cannot judge: {run if fault.startswith('run') else baseline}: ")
+
+
+def test_command_runs_from_the_root_without_torch(tmp_path: Path) -> None:
+    save_baseline(baseline_of(row_json(INT8)), tmp_path / "baseline.json")
+    run = write(tmp_path / "run.json", run_json(row_json(INT8, fps=50.0)))
+    command = [sys.executable, "-X", "importtime", "-m", "bench", "gate", str(run)]
+    command += ["--baseline", str(tmp_path / "baseline.json")]
+    answer = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert answer.stdout.startswith("REGRESSION")
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "bench.gate" in imported
+    assert not {"torch", "pytest", "onnx", "openvino", "onnxruntime"} & imported

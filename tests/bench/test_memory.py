@@ -1,0 +1,55 @@
+"""Peak memory is what a block needed at its worst, though it gave it back since."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from bench.memory import PeakMemory
+
+MIB = 2**20
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's high-water mark")
+
+
+def _peak_mib(memory: PeakMemory) -> float:
+    assert memory.peak_bytes is not None
+    return memory.peak_bytes / MIB
+
+
+@linux
+def test_peak_holds_memory_that_was_given_back_since() -> None:
+    memory = PeakMemory("cpu")
+    block = np.ones(200 * MIB, np.uint8)
+    del block
+    assert 190 < _peak_mib(memory) < 260
+
+
+@linux
+def test_peak_does_not_hold_what_was_used_before() -> None:
+    before = np.ones(200 * MIB, np.uint8)
+    memory = PeakMemory("cpu")
+    assert before[-1] == 1
+    assert _peak_mib(memory) < 50
+
+
+@linux
+def test_peak_of_one_case_does_not_hide_the_next_one_s() -> None:
+    first = PeakMemory("cpu")
+    del_me = np.ones(200 * MIB, np.uint8)
+    del del_me
+    assert _peak_mib(first) > 190
+    second = PeakMemory("cpu")
+    assert _peak_mib(second) < 50
+    block = np.ones(100 * MIB, np.uint8)
+    assert 90 < _peak_mib(second) < 160
+    assert block[0] == 1
+
+
+@linux
+def test_sampling_costs_no_memory() -> None:
+    memory = PeakMemory("cpu")
+    for _ in range(100):
+        memory.sample()
+    assert _peak_mib(memory) < 50
