@@ -1,0 +1,97 @@
+"""Converting a module with torch2trt, with the same builder settings that the other TensorRT rows have."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import tensorrt as trt
+import torch
+import torch2trt
+
+from bench.backends import _cuda
+from bench.backends._calibrators import batches
+from bench.backends._memory import guarded
+from bench.backends._trt_config import WORKSPACE_BYTES, configure, save_timings, timing_path
+from bench.backends._trt_log import fail, heard, log
+from bench.backends._trt_progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from bench.backend import Source
+    from bench.case import Case
+
+STATE = "engine.pt"
+
+
+def build(source: Source, case: Case, folder: Path, options: Mapping[str, Any], *, calibrated: bool) -> None:
+    """Convert the network with torch2trt's `options` and leave the state dict in `folder`.
+
+    `calibrated` gives it the calibration images; else INT8 is calibrated on the example input alone.
+    """
+    _cuda.context()
+    _cuda.tidy()
+    guarded(case.batch_size, lambda: _convert(source, case, folder, options, calibrated=calibrated))
+    _cuda.tidy()
+
+
+@contextmanager
+def messages_kept() -> Iterator[None]:
+    """Have torch2trt's loggers be the log that keeps TensorRT's messages, and its deprecation warnings hidden."""
+    original = trt.Logger
+    trt.Logger = lambda *_: log()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        trt.Logger = original
+
+
+def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any], *, calibrated: bool) -> None:
+    module = source.module().cuda().eval()
+    images = batches(source.calibration(), case.batch_size)
+    calibration: dict[str, Any] = {}
+    if calibrated:
+        # torch2trt reads the addresses of what it is given: on the device, contiguous, float32, the engine's shape.
+        calibration["int8_calib_dataset"] = [[torch.from_numpy(batch).cuda()] for batch in images]
+    # torch2trt marks the example input and never clears the mark: every conversion gets a tensor of its own.
+    example = torch.from_numpy(images[0].copy()).cuda()
+    settings = _Settings(timing_path(folder))
+    module.register_forward_pre_hook(settings)
+    with heard() as lines, messages_kept(), torch.no_grad(), Progress(source.say, str(case)):
+        try:
+            converted = torch2trt.torch2trt(
+                module, [example], max_workspace_size=WORKSPACE_BYTES, keep_network=False, **options, **calibration
+            )
+        except AttributeError as error:  # a layer without a converter leaves a tensor without torch2trt's mark
+            fail(f"{case}: torch2trt cannot convert the network: {error}", case.batch_size, lines)
+        torch.cuda.synchronize()
+        if converted.engine is None:
+            fail(f"{case}: torch2trt got no engine from TensorRT {trt.__version__}", case.batch_size, lines)
+        settings.save()
+    torch.save(converted.state_dict(), folder / STATE)
+
+
+class _Settings:
+    """A forward hook: while torch2trt converts, its builder's configuration can be reached from the module's call."""
+
+    def __init__(self, timing_file: Path) -> None:
+        self._timing_file = timing_file
+        self._config: Any = None
+
+    def __call__(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002, ANN401 - torch's signature
+        conversion = torch2trt.get_conversion_context()
+        if conversion is not None and self._config is None:
+            self._config = conversion.builder_config
+            configure(self._config, self._timing_file)
+
+    def save(self) -> None:
+        """Keep the timings of the conversion that is over."""
+        if self._config is not None:
+            save_timings(self._config, self._timing_file)

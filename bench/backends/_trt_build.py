@@ -1,0 +1,133 @@
+"""From a graph to a TensorRT plan: one builder for 8.6, 10 and 11, each feature asked for where versions part."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import tensorrt as trt
+
+from bench.backend import BuildError
+from bench.backends import _cuda
+from bench.backends._calibrators import Feed, cache_path, calibrator
+from bench.backends._flops import fixed_graph
+from bench.backends._memory import guarded
+from bench.backends._trt_config import configure, save_timings, set_precisions, shared_folder, timing_path
+from bench.backends._trt_log import fail, heard, log
+from bench.backends._trt_progress import Progress, monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bench.backend import Source
+    from bench.backends._flops import FixedGraph
+    from bench.backends._trt_config import Options
+    from bench.case import Case
+
+PLAN = "engine.plan"
+LAYERS = "layers.json"
+"""What the engine inspector says of the plan, next to it."""
+FLOPS = "convolution_flops.json"
+
+
+def build(source: Source, case: Case, folder: Path, options: Options) -> None:
+    """Build a plan and leave it in `folder` with its layers; `BuildError` or `OutOfMemoryError` on failure."""
+    _cuda.context()
+    graph = fixed_graph(source.graph(options.graph), case.batch_size, source.image_size)
+    _cuda.tidy()
+    plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, graph))
+    (folder / PLAN).write_bytes(plan)
+    (folder / FLOPS).write_text(json.dumps(graph.convolution_flops, indent=1), encoding="utf-8")
+    layers = guarded(case.batch_size, lambda: _layers(plan, case.batch_size))
+    (folder / LAYERS).write_text(layers, encoding="utf-8")
+
+
+def deserialized(plan: bytes, batch_size: int) -> tuple[Any, Any]:
+    """Return the runtime and the engine of a plan; `BuildError` with TensorRT's messages when it does not load."""
+    with heard() as lines:
+        runtime = started(trt.Runtime, lines)
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            what = f"TensorRT {trt.__version__} does not load the plan (made by another version, or for another GPU?)"
+            fail(what, batch_size, lines)
+    return runtime, engine
+
+
+def inspected(engine: Any) -> str:  # noqa: ANN401 - TensorRT's classes have no types
+    """Return what the engine inspector says of all layers, as JSON."""
+    return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def _plan(source: Source, case: Case, folder: Path, options: Options, graph: FixedGraph) -> bytes:
+    with heard() as lines, ExitStack() as closing:
+        progress = Progress(source.say, str(case))
+        builder = started(trt.Builder, lines)
+        # The network reads its weights out of the parser and of the graph's bytes: both stay until it is built.
+        network, parser = _network(builder, graph, options, case.batch_size, lines)
+        config = builder.create_builder_config()
+        configure(config, timing_path(folder), options.level)
+        set_precisions(config, options)
+        watcher = monitor(progress)
+        if watcher is not None:
+            config.progress_monitor = watcher
+        feed = _feed(source, case, folder, options, progress)
+        if feed is not None:
+            closing.callback(feed.close)
+            calibrating = calibrator(str(options.calibrator), feed)
+            config.int8_calibrator = calibrating
+        with progress:
+            plan = builder.build_serialized_network(network, config)
+        del parser
+        if feed is not None and feed.error is not None:
+            raise feed.error
+        if plan is None:
+            fail(f"{case}: TensorRT {trt.__version__} cannot build the engine", case.batch_size, lines)
+        save_timings(config, timing_path(folder))
+        return bytes(plan)
+
+
+def started(kind: Callable[[Any], Any], lines: Sequence[str]) -> Any:  # noqa: ANN401 - TensorRT's classes have no types
+    """Return a builder or a runtime; `BuildError` where the library cannot start."""
+    try:
+        return kind(log())
+    except TypeError as error:  # how the bindings say that the library returned nothing
+        msg = "\n".join([f"TensorRT {trt.__version__} does not start on this GPU: {error}", *lines])
+        raise BuildError(msg) from error
+
+
+def _layers(plan: bytes, batch_size: int) -> str:
+    runtime, engine = deserialized(plan, batch_size)
+    layers = inspected(engine)
+    del engine, runtime  # in this order
+    return layers
+
+
+def _network(
+    builder: Any,  # noqa: ANN401 - TensorRT's classes have no types
+    graph: FixedGraph,
+    options: Options,
+    batch_size: int,
+    lines: Sequence[str],
+) -> tuple[Any, Any]:
+    flags = 0
+    if options.typed:
+        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    elif hasattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH"):
+        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, log())
+    if not parser.parse(graph.content):
+        errors = [f"error: {parser.get_error(index).desc()}" for index in range(parser.num_errors)]
+        what = f"TensorRT {trt.__version__} cannot parse the graph {options.graph}"
+        fail(what, batch_size, [*lines, *errors])
+    return network, parser
+
+
+def _feed(source: Source, case: Case, folder: Path, options: Options, progress: Progress) -> Feed | None:
+    if options.calibrator is None:
+        return None
+    images = source.calibration()
+    file = cache_path(shared_folder(folder), source.graph(options.graph), images, options.calibrator)
+    return Feed(images, case.batch_size, file, lambda state: progress.phase("calibration batch", state))

@@ -1,0 +1,124 @@
+"""What decides a TensorRT engine besides its graph: options, kernels, timings; for 8.6, 10 and 11 alike."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorrt as trt
+
+from bench.backends import _cuda
+
+WORKSPACE_BYTES = 8 << 30
+"""Scratch memory that a tactic may ask for; TensorRT's own default is all of the device's."""
+OPTIMIZATION_LEVEL = 3
+"""TensorRT's own default; 5 tries more tactics and takes several times as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All that decides a plan besides the graph's content, the TensorRT version and the GPU."""
+
+    graph: str
+    """Kind of graph, of `models.graphs.KINDS`."""
+    typed: bool = False
+    """Whether the graph's types are the law; else TensorRT picks among the formats that `flags` allow."""
+    flags: tuple[str, ...] = ()
+    """Names of the builder flags that allow formats: FP16, INT8; none in strongly typed networks."""
+    tf32: bool = True
+    """Whether FP32 convolutions may run as TF32; TensorRT's own default is yes."""
+    calibrator: str | None = None
+    """Of `_calibrators.ALGORITHMS`; None where the graph has its scales, or is not INT8."""
+    level: int = OPTIMIZATION_LEVEL
+
+    def recipe(self) -> dict[str, str]:
+        """Return the options as words, for the engine's key and the report."""
+        return {
+            "graph": self.graph,
+            "network": "strongly typed" if self.typed else "weakly typed",
+            "flags": " ".join(self.flags) or "none",
+            "tf32": "allowed" if self.tf32 else "cleared",
+            "calibrator": self.calibrator or "none",
+            "optimization_level": str(self.level),
+            **shared_recipe(),
+        }
+
+
+def shared_recipe() -> dict[str, str]:
+    """Return what all engines have in common, as words."""
+    return {"tactic_sources": "EDGE_MASK_CONVOLUTIONS JIT_CONVOLUTIONS", "workspace_bytes": str(WORKSPACE_BYTES)}
+
+
+def weakly_typed() -> bool:
+    """Return whether this TensorRT still takes its precision from builder flags (8.6 and 10; removed in 11)."""
+    return hasattr(trt.BuilderFlag, "FP16")
+
+
+def strongly_typed() -> bool:
+    """Return whether this TensorRT can take its precision from the graph alone (10 and later)."""
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def tactic_sources() -> int:
+    """Return the mask of the kernels that engines are built from: TensorRT's own convolutions alone.
+
+    A U-Net needs neither cuBLAS nor cuDNN. Without them 8.6 uses what 10 uses by default and 11 only has, and an
+    engine does not depend on which of the two a machine has.
+    """
+    sources = trt.TacticSource
+    return 1 << int(sources.EDGE_MASK_CONVOLUTIONS) | 1 << int(sources.JIT_CONVOLUTIONS)
+
+
+def configure(config: Any, timing_file: Path, level: int = OPTIMIZATION_LEVEL) -> None:  # noqa: ANN401 - no types
+    """Set what all engines share in a builder's configuration: kernels, effort, memory, layer details, timings."""
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.set_tactic_sources(tactic_sources())
+    config.builder_optimization_level = level
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    stored = timing_file.read_bytes() if timing_file.exists() else b""
+    timings = config.create_timing_cache(stored)
+    # Timings of another GPU or version are refused; those of a damaged file do not even parse.
+    if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+
+
+def set_precisions(config: Any, options: Options) -> None:  # noqa: ANN401 - TensorRT's classes have no types
+    """Allow the formats of the options, and forbid TF32 where they do."""
+    for name in options.flags:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+    if options.tf32:
+        config.set_flag(trt.BuilderFlag.TF32)
+    else:
+        config.clear_flag(trt.BuilderFlag.TF32)
+
+
+def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - TensorRT's classes have no types
+    """Keep the tactics' timings of a build, so that the next one is fast."""
+    timings = config.get_timing_cache()
+    if timings is not None:
+        write_atomically(timing_file, bytes(timings.serialize()))
+
+
+def shared_folder(folder: Path) -> Path:
+    """Return the folder for what outlives one engine, timing and calibration caches, beside the engine's own."""
+    return folder.parent / ".tensorrt"
+
+
+def timing_path(folder: Path) -> Path:
+    """Return the timing cache's file for this TensorRT and GPU, given an engine's folder."""
+    found = _cuda.versions()
+    name = f"{trt.__version__}-{found.get('gpu', 'none')}-{found.get('compute_capability', '')}"
+    return shared_folder(folder) / f"timing-{re.sub(r'[^A-Za-z0-9.]+', '_', name)}.cache"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that another process may write too: readers see the old one or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(temporary).replace(path)

@@ -1,0 +1,68 @@
+"""TensorRT's messages: kept, so that a failure can show them, and judged, so that it gets the right name."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import tensorrt as trt
+
+from bench.backend import BuildError
+from bench.backends._memory import needed_bytes, out_of_memory, ran_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_SHOWN = 25
+"""Lines of TensorRT's that an error text repeats; the last ones name the cause."""
+
+
+class Log(trt.ILogger):  # type: ignore[misc] # TensorRT's classes have no types
+    """Keeps TensorRT's warnings and errors, and drops the rest."""
+
+    def __init__(self) -> None:
+        trt.ILogger.__init__(self)
+        self.lines: deque[str] = deque(maxlen=10_000)
+        severity = trt.ILogger.Severity
+        self._kept = ((severity.INTERNAL_ERROR, "fatal"), (severity.ERROR, "error"), (severity.WARNING, "warning"))
+
+    def log(self, severity: Any, msg: str) -> None:  # noqa: ANN401 - TensorRT's enumeration
+        """Keep one message; TensorRT calls this, from any thread."""
+        for kept, word in self._kept:
+            if severity == kept:
+                self.lines.append(f"{word}: {msg}")
+
+
+@cache
+def log() -> Log:
+    """Return this process's only log: TensorRT goes on using the first one it was given."""
+    return Log()
+
+
+@contextmanager
+def heard() -> Iterator[Sequence[str]]:
+    """Start with no messages; the yielded sequence grows with each that TensorRT gives."""
+    log().lines.clear()
+    yield log().lines
+
+
+def fail(what: str, batch_size: int, lines: Sequence[str]) -> NoReturn:
+    """Raise `failure` of the same arguments."""
+    raise failure(what, batch_size, lines)
+
+
+def failure(what: str, batch_size: int, lines: Sequence[str]) -> RuntimeError:
+    """Return `OutOfMemoryError` when the messages say so, else a `BuildError` that repeats them."""
+    if ran_out(lines):
+        return out_of_memory(batch_size, needed_bytes(lines))
+    return BuildError("\n".join([what, *_brief(lines)]))
+
+
+def _brief(lines: Sequence[str]) -> list[str]:
+    told = list(dict.fromkeys(lines))
+    if not told:
+        return ["TensorRT gave no message"]
+    errors = [line for line in told if not line.startswith("warning")]
+    return [f"TensorRT {line}" for line in (errors or told)[-_SHOWN:]]

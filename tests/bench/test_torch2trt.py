@@ -1,0 +1,198 @@
+"""torch2trt: a fresh input tensor each time, the images it needs in the form it needs, and its failures as errors."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.backend import BuildError, OutOfMemoryError
+from bench.case import Case
+from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt
+from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    return Fakes(monkeypatch)
+
+
+@pytest.fixture
+def converter(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> FakeTorch2trt:
+    made = FakeTorch2trt(fakes)
+    monkeypatch.setitem(sys.modules, "torch2trt", made.module())
+    for owner in (torch.nn.Module, torch.Tensor):
+        monkeypatch.setattr(owner, "cuda", lambda it: it)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    return made
+
+
+def build(fakes: Fakes, source: FakeSource, precision: str) -> None:
+    """Convert at batch 2."""
+    fakes.backend("torch2trt").build(source, Case("torch2trt", precision, 2), source.engine_folder)
+
+
+def test_every_conversion_gets_a_fresh_input_tensor_of_the_cases_shape(
+    fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path
+) -> None:
+    source = FakeSource(tmp_path)
+    for precision in ("fp16", "int8", "fp16", "int8-uncalibrated"):
+        build(fakes, source, precision)
+    assert len({id(tensor) for tensor in converter.inputs}) == 4
+    assert len({tensor.data_ptr() for tensor in converter.inputs}) == 4
+    assert all(tuple(tensor.shape) == (2, 1, *SIZE) for tensor in converter.inputs)
+
+
+@pytest.mark.parametrize(
+    ("precision", "algorithm"), [("int8", "MINMAX_CALIBRATION"), ("int8-entropy", "ENTROPY_CALIBRATION_2")]
+)
+def test_calibration_images_come_as_torch2trt_needs_them(
+    fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path, precision: str, algorithm: str
+) -> None:
+    build(fakes, FakeSource(tmp_path), precision)
+    (options,) = converter.conversions
+    assert options["int8_mode"] is options["fp16_mode"] is True
+    assert options["int8_calib_algorithm"] == algorithm
+    dataset = options["int8_calib_dataset"]
+    assert [[int(value) for value in item[0][:, 0, 0, 0]] for item in dataset] == [[0, 1], [2, 3], [4, 0]]
+    for (images,) in dataset:
+        assert images.dtype is torch.float32
+        assert images.is_contiguous()
+        assert tuple(images.shape) == (2, 1, *SIZE)
+
+
+def test_uncalibrated_int8_gets_no_images_and_fp16_no_int8(
+    fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path
+) -> None:
+    for precision in ("int8-uncalibrated", "fp16"):
+        build(fakes, FakeSource(tmp_path), precision)
+    uncalibrated, half = converter.conversions
+    assert uncalibrated["int8_mode"] is True
+    assert not {"int8_calib_dataset", "int8_calib_algorithm"} & set(uncalibrated)
+    assert half["fp16_mode"] is True
+    assert "int8_mode" not in half
+
+
+def test_the_builder_is_set_up_as_for_the_other_rows(fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path) -> None:
+    build(fakes, FakeSource(tmp_path), "fp16")
+    (config,) = converter.configs
+    assert config.profiling_verbosity == "DETAILED"
+    assert config.tactic_sources == 0b11000
+    assert config.pools["WORKSPACE"] == converter.conversions[0]["max_workspace_size"]
+    assert list((tmp_path / "engines" / ".tensorrt").glob("timing-*.cache"))
+
+
+def test_failures_show_tensorrts_messages_and_the_loggers_class_comes_back(
+    fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path
+) -> None:
+    original = fakes.tensorrt.Logger
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [("ERROR", "no implementation")]
+    with pytest.raises(BuildError, match=r"got no engine from TensorRT 8\.6\.0\nTensorRT error: no implementation"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+    fakes.behaviour.says = [("ERROR", "Error Code 2: OutOfMemory")]
+    with pytest.raises(OutOfMemoryError, match="out of memory at batch 2"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+    converter.error = AttributeError("'Tensor' object has no attribute '_trt'")
+    fakes.behaviour.says = []
+    with pytest.raises(BuildError, match="cannot convert the network: 'Tensor' object has no attribute '_trt'"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+    converter.error = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 20.0 GiB\)$"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+    assert fakes.tensorrt.Logger is original
+
+
+@pytest.fixture
+def torch_on_cpu(fakes: Fakes, converter: FakeTorch2trt, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Give the running half a torch whose device is the CPU; returns what can be changed in it."""
+    assert converter is not None
+    fakes.backend("torch2trt")
+    knobs = SimpleNamespace(captures=True)
+
+    class Graph:
+        replays = 0
+
+        def replay(self) -> None:
+            Graph.replays += 1
+
+    def graph(*_: Any, **__: Any) -> Any:
+        if not knobs.captures:
+            message = "CUDA error: operation not permitted when stream is capturing\nmore"
+            raise RuntimeError(message)
+        return nullcontext()
+
+    knobs.graph = Graph
+    waits = type("Waits", (), {"synchronize": lambda _: None, "record": lambda _: None})
+    cuda = SimpleNamespace(
+        Stream=waits,
+        Event=waits,
+        CUDAGraph=Graph,
+        graph=graph,
+        stream=lambda _: nullcontext(),
+        synchronize=lambda: None,
+    )
+    fake = SimpleNamespace(
+        cuda=cuda,
+        zeros=lambda shape, device: torch.zeros(shape) if device == "cuda" else None,
+        empty=lambda shape, pin_memory: torch.empty(shape) if pin_memory else None,
+        no_grad=torch.no_grad,
+        load=torch.load,
+        float32=torch.float32,
+    )
+    monkeypatch.setattr(fakes.backend("_torch2trt_run"), "torch", fake)
+    return knobs
+
+
+def test_the_state_dict_is_loaded_and_run(fakes: Fakes, torch_on_cpu: SimpleNamespace, tmp_path: Path) -> None:
+    torch_on_cpu.captures = False
+    source, case = FakeSource(tmp_path), Case("torch2trt", "fp16", 2)
+    build(fakes, source, "fp16")
+    engine = fakes.backend("torch2trt").load(source, case, source.engine_folder)
+    images = np.full((2, 1, *SIZE), 3, np.float32)
+    engine.copy_in(images)
+    engine.enqueue()
+    np.testing.assert_array_equal(engine.copy_out(), np.concatenate([images, -images], axis=1))
+    assert engine.engine_bytes == (source.engine_folder / "engine.pt").stat().st_size
+    assert source.said == [
+        f"{case}: runs without a CUDA graph: CUDA error: operation not permitted when stream is capturing"
+    ]
+    engine.close()
+    engine.close()
+
+
+def test_inferences_replay_a_graph_where_it_can_be_captured(
+    fakes: Fakes, torch_on_cpu: SimpleNamespace, tmp_path: Path
+) -> None:
+    source = FakeSource(tmp_path)
+    build(fakes, source, "fp16")
+    engine = fakes.backend("torch2trt").load(source, Case("torch2trt", "fp16", 2), source.engine_folder)
+    before = torch_on_cpu.graph.replays
+    engine.enqueue()
+    assert torch_on_cpu.graph.replays == before + 1
+    assert source.said == []
+    engine.close()
+
+
+def test_a_plan_that_does_not_load_or_fit_is_an_error_with_its_reason(
+    fakes: Fakes, torch_on_cpu: SimpleNamespace, tmp_path: Path
+) -> None:
+    assert torch_on_cpu.captures
+    source, case = FakeSource(tmp_path), Case("torch2trt", "fp16", 2)
+    build(fakes, source, "fp16")
+    backend = fakes.backend("torch2trt")
+    fakes.behaviour.makes_context = False
+    with pytest.raises(OutOfMemoryError, match=r"needs about 5.0 GiB"):
+        backend.load(source, case, source.engine_folder)
+    fakes.behaviour.deserializes = False
+    fakes.behaviour.says = [("ERROR", "Version tag does not match")]
+    with pytest.raises(BuildError, match="a plan that does not load\nTensorRT error: Version tag does not match"):
+        backend.load(source, case, source.engine_folder)

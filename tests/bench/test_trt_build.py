@@ -1,0 +1,187 @@
+"""Building on TensorRT: what the builder is told, and what becomes of its messages and failures."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import pytest
+
+from bench.backend import BuildError, OutOfMemoryError
+from bench.backends._flops import fixed_graph
+from bench.case import Case
+from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource, graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    return Fakes(monkeypatch)
+
+
+def build(fakes: Fakes, source: FakeSource, precision: str, backend: str = "tensorrt_weak", batch: int = 2) -> Any:
+    """Build a case and return the configuration that the builder was given."""
+    fakes.backend(backend).build(source, Case(backend, precision, batch), source.engine_folder)
+    return fakes.behaviour.configs[-1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "flags"),
+    [
+        ("tensorrt_weak", "fp32", set()),
+        ("tensorrt_weak", "tf32", {"TF32"}),
+        ("tensorrt_weak", "fp16", {"TF32", "FP16"}),
+        ("tensorrt_weak", "int8", {"TF32", "FP16", "INT8"}),
+        ("tensorrt", "fp32", set()),
+        ("tensorrt", "tf32", {"TF32"}),
+        ("tensorrt", "fp16", {"TF32", "FP16"}),
+        ("tensorrt", "int8-percentile", {"TF32", "FP16", "INT8"}),
+    ],
+)
+def test_weakly_typed_networks_get_the_flags_of_their_precision(
+    fakes: Fakes, tmp_path: Path, backend: str, precision: str, flags: set[str]
+) -> None:
+    config = build(fakes, FakeSource(tmp_path), precision, backend)
+    assert config.flags == flags
+    assert ("TF32" in config.cleared) == (precision == "fp32")
+    assert (config.int8_calibrator is not None) == (backend == "tensorrt_weak" and precision == "int8")
+    assert fakes.behaviour.network_flags == [1]
+
+
+def test_strongly_typed_networks_get_no_flags_and_the_typed_graph(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED = 1
+    source = FakeSource(tmp_path)
+    config = build(fakes, source, "int8", "tensorrt")
+    assert config.flags == {"TF32"}
+    assert fakes.behaviour.network_flags == [2]
+    assert [path.name for path in tmp_path.glob("*.onnx")] == ["int8-typed.onnx"]
+
+
+def test_engines_are_built_from_tensorrts_own_convolutions_with_layer_details(fakes: Fakes, tmp_path: Path) -> None:
+    config = build(fakes, FakeSource(tmp_path), "fp16")
+    assert config.tactic_sources == 0b11000
+    assert config.profiling_verbosity == "DETAILED"
+    assert config.builder_optimization_level == 3
+
+
+def test_a_build_leaves_plan_layers_and_flops(fakes: Fakes, tmp_path: Path) -> None:
+    source = FakeSource(tmp_path)
+    build(fakes, source, "fp16")
+    names = {path.name for path in source.engine_folder.iterdir()}
+    assert names == {"engine.plan", "layers.json", "convolution_flops.json"}
+    layers = json.loads((source.engine_folder / "layers.json").read_text(encoding="utf-8"))
+    assert [layer["Name"] for layer in layers["Layers"]] == ["/inc/Conv + Relu"]
+
+
+def test_flops_are_counted_at_the_cases_batch(tmp_path: Path) -> None:
+    onnx.save(graph(), tmp_path / "free.onnx")
+    fixed = fixed_graph(tmp_path / "free.onnx", 3, SIZE)
+    assert fixed.convolution_flops == {"/inc/Conv": 2.0 * 3 * 2 * SIZE[0] * SIZE[1] * 9}
+    dims = onnx.ModelProto.FromString(fixed.content).graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in dims] == [3, 1, *SIZE]
+
+
+def test_a_graph_with_another_batch_of_its_own_is_refused(tmp_path: Path) -> None:
+    onnx.save(graph(batch=1), tmp_path / "fixed.onnx")
+    assert fixed_graph(tmp_path / "fixed.onnx", 1, SIZE).convolution_flops
+    with pytest.raises(BuildError, match="input image is 1x1x16x32, and the case needs 4x1x16x32"):
+        fixed_graph(tmp_path / "fixed.onnx", 4, SIZE)
+
+
+def test_the_timing_cache_of_one_build_serves_the_next(fakes: Fakes, tmp_path: Path) -> None:
+    source = FakeSource(tmp_path)
+    assert build(fakes, source, "fp16").timings == b""
+    assert build(fakes, source, "int8").timings == b"+built"
+    (file,) = (tmp_path / "engines" / ".tensorrt").glob("timing-8.6.0_Fake_GPU_9.0.cache")
+    for content in (b"damaged", b"foreign"):
+        file.write_bytes(content)
+        assert build(fakes, source, "fp16").timings == b""
+
+
+def test_a_failing_build_repeats_tensorrts_errors(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [
+        ("WARNING", "odd"),
+        ("VERBOSE", "chatter"),
+        ("ERROR", "no implementation for node /inc/Conv"),
+    ]
+    with pytest.raises(BuildError) as caught:
+        build(fakes, FakeSource(tmp_path), "fp16")
+    assert str(caught.value).splitlines() == [
+        "tensorrt_weak-fp16-b2: TensorRT 8.6.0 cannot build the engine",
+        "TensorRT error: no implementation for node /inc/Conv",
+    ]
+
+
+def test_a_graph_that_does_not_parse_shows_the_parsers_message(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.parses = False
+    with pytest.raises(BuildError, match="cannot parse the graph fp32\nTensorRT error: No importer registered for op"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+def test_messages_of_one_case_do_not_show_up_in_the_next(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [("ERROR", "first")]
+    with pytest.raises(BuildError, match="first"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+    fakes.behaviour.says = []
+    with pytest.raises(BuildError, match="gave no message"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+@pytest.mark.parametrize(
+    ("message", "needs"),
+    [
+        (
+            "Tactic Device request: 40960MB Available: 20480MB. Device memory is insufficient to use tactic.",
+            "about 40.0",
+        ),
+        ("Skipping tactic 0 due to insufficient memory on requested size of 2147483648 detected", "about 2.0"),
+        ("Error Code 2: OutOfMemory (no further information)", "more than the 1.0"),
+    ],
+)
+def test_a_build_that_runs_out_of_memory_says_what_it_needs(
+    fakes: Fakes, tmp_path: Path, message: str, needs: str
+) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [("ERROR", message)]
+    with pytest.raises(OutOfMemoryError, match=rf"^out of memory at batch 2 \(needs {needs} GiB"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+def test_a_calibration_batch_that_does_not_fit_is_out_of_memory_and_leaves_nothing(
+    fakes: Fakes, tmp_path: Path
+) -> None:
+    fakes.device.limit_bytes = 100
+    source = FakeSource(tmp_path)
+    with pytest.raises(OutOfMemoryError, match="out of memory at batch 2"):
+        build(fakes, source, "int8")
+    assert fakes.device.used_bytes == 0
+    assert list(source.engine_folder.iterdir()) == []
+
+
+def test_a_long_build_tells_the_time_and_the_step(fakes: Fakes) -> None:
+    progress = fakes.backend("_trt_progress")
+    said = threading.Event()
+    shown = progress.Progress(lambda _: said.set(), "a case", interval_s=0.01)
+    shown.phase("calibration batch", "3 of 8")
+    assert shown.text(61.4) == "a case: TensorRT has been building for 61 s (calibration batch 3 of 8)"
+    with shown:
+        assert said.wait(timeout=10)
+    assert progress.monitor(shown) is None
+
+
+def test_tensorrts_own_progress_is_shown_where_it_has_one(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.tensorrt.IProgressMonitor = type("IProgressMonitor", (), {})
+    progress = fakes.backend("_trt_progress")
+    shown = progress.Progress(FakeSource(tmp_path).say, "a case")
+    monitor = progress.monitor(shown)
+    monitor.phase_start("Timing", "Building", 8)
+    assert monitor.step_complete("Timing", 2) is True
+    assert shown.text(5).endswith("(Timing 3 of 8)")
+    monitor.phase_finish("Timing")
+    assert shown.text(5).endswith("for 5 s")

@@ -1,0 +1,123 @@
+"""The building half of the fake TensorRT: configuration, parser, builder."""
+
+from __future__ import annotations
+
+import enum
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+if TYPE_CHECKING:
+    from tests.bench.trt_api.fake_pycuda import Device
+    from tests.bench.trt_api.fake_tensorrt import Behaviour
+
+
+class Severity(enum.Enum):
+    """As TensorRT's."""
+
+    INTERNAL_ERROR = 0
+    ERROR = 1
+    WARNING = 2
+    INFO = 3
+    VERBOSE = 4
+
+
+class _Memory:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __bytes__(self) -> bytes:
+        return self.content
+
+
+class Config:
+    """A builder's configuration that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.flags: set[str] = {"TF32"}
+        self.cleared: set[str] = set()
+        self.int8_calibrator: Any = None
+        self.timings = b""
+        self.pools: dict[str, int] = {}
+
+    def set_flag(self, flag: str) -> None:
+        """Allow a format."""
+        self.flags.add(flag)
+
+    def clear_flag(self, flag: str) -> None:
+        """Forbid one."""
+        self.flags.discard(flag)
+        self.cleared.add(flag)
+
+    def set_memory_pool_limit(self, pool: str, size: int) -> None:
+        """Keep a limit."""
+        self.pools[pool] = size
+
+    def set_tactic_sources(self, mask: int) -> bool:
+        """Keep the mask."""
+        self.tactic_sources = mask
+        return True
+
+    def create_timing_cache(self, content: bytes) -> bytes | None:
+        """Take the content for a cache, unless it is damaged."""
+        return None if content == b"damaged" else content
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:  # noqa: FBT001 - TensorRT's signature
+        """Take a cache, unless it is another machine's."""
+        self.timings = cache
+        return not ignore_mismatch and cache != b"foreign"
+
+    def get_timing_cache(self) -> Any:
+        """Return the cache with what the build added."""
+        return SimpleNamespace(serialize=lambda: _Memory(self.timings + b"+built"))
+
+
+def speak(behaviour: Behaviour, logger: Any) -> None:
+    """Say what the test wants said."""
+    for severity, text in behaviour.says:
+        logger.log(Severity[severity], text)
+
+
+def _calibrate(behaviour: Behaviour, device: Device, calibrator: Any, shape: tuple[int, ...]) -> None:
+    if calibrator.read_calibration_cache() is not None:
+        return
+    while pointers := calibrator.get_batch(["image"]):
+        behaviour.batches.append(device.view(pointers[0], shape).copy())
+    calibrator.write_calibration_cache(memoryview(f"ranges of {len(behaviour.batches)} batches".encode()))
+
+
+def builder(behaviour: Behaviour, device: Device, logger: Any) -> Any:
+    """Return a builder whose plans are JSON: the input's shape and the names of the convolutions."""
+
+    def build(network: Any, config: Config) -> _Memory | None:
+        behaviour.configs.append(config)
+        behaviour.while_building()
+        speak(behaviour, logger)
+        if config.int8_calibrator is not None:
+            _calibrate(behaviour, device, config.int8_calibrator, network.shape)
+        return (
+            _Memory(json.dumps({"shape": network.shape, "layers": network.layers}).encode())
+            if behaviour.builds
+            else None
+        )
+
+    def create_network(flags: int) -> Any:
+        behaviour.network_flags.append(flags)
+        return SimpleNamespace(shape=None, layers=[])
+
+    return SimpleNamespace(create_network=create_network, create_builder_config=Config, build_serialized_network=build)
+
+
+def parser(behaviour: Behaviour, network: Any) -> Any:
+    """Return a parser that reads the input's shape and the names of the convolutions out of an ONNX graph."""
+
+    def parse(content: bytes) -> bool:
+        graph = onnx.ModelProto.FromString(content).graph
+        network.shape = tuple(dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim)
+        network.layers = [node.name for node in graph.node if node.op_type == "Conv"]
+        return behaviour.parses
+
+    fault = SimpleNamespace(desc=lambda: "No importer registered for op: Fold")
+    return SimpleNamespace(parse=parse, num_errors=1, get_error=lambda _: fault)

@@ -1,0 +1,129 @@
+"""A TensorRT that maps images x to logits (x, -x): the shape of version 8.6's API that the backends use."""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tests.bench.trt_api.fake_builder import Severity, builder, parser, speak
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.trt_api.fake_pycuda import Device
+
+CONVOLUTION = {
+    "LayerType": "CaskConvolution",
+    "Inputs": [{"Format/Datatype": "Row major linear FP32"}],
+    "Outputs": [{"Format/Datatype": "Row major linear FP32"}],
+    "ParameterType": "Convolution",
+    "TacticName": "sm80_xmma_fprop_implicit_gemm_f32f32_f32f32_f32_nhwckrsc_nhwc_tilesize128x32x8",
+}
+
+
+class Behaviour:
+    """What the fake does and has seen; tests change the first and read the second."""
+
+    def __init__(self) -> None:
+        self.parses = self.builds = self.deserializes = self.makes_context = self.runs = True
+        self.says: list[tuple[str, str]] = []
+        """Severity and text of what the builder, or a plan that loads, says."""
+        self.configs: list[Any] = []
+        self.network_flags: list[int] = []
+        self.batches: list[Any] = []
+        """The calibration batches that the builder read."""
+        self.while_building: Callable[[], None] = lambda: None
+        self.device_memory_size = 5 << 30
+        self.captured: Callable[[], object] = lambda: None
+        """The inference that was last put on a stream."""
+
+    def replay(self) -> None:
+        """Do what a CUDA graph of the last inference does."""
+        self.captured()
+
+
+class _Logger:
+    Severity = Severity
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Calibrator: ...
+
+
+def _engine(behaviour: Behaviour, device: Device, plan: bytes) -> Any:
+    content = json.loads(plan)
+    batch, _, height, width = content["shape"]
+    shapes = {"image": (batch, 1, height, width), "logits": (batch, 2, height, width)}
+    layers = [CONVOLUTION | {"Name": f"{name} + Relu"} for name in content["layers"]]
+    addresses: dict[str, int] = {}
+
+    def execute(stream_handle: int) -> bool:
+        image = device.view(addresses["image"], shapes["image"])
+        device.view(addresses["logits"], shapes["logits"])[:] = np.concatenate([image, -image], axis=1)
+        behaviour.captured = lambda: execute(stream_handle)
+        return behaviour.runs
+
+    def set_tensor_address(name: str, address: int) -> bool:
+        addresses[name] = address
+        return True
+
+    context = SimpleNamespace(set_tensor_address=set_tensor_address, execute_async_v3=execute)
+    inspector = SimpleNamespace(get_engine_information=lambda _: json.dumps({"Layers": layers}))
+    return SimpleNamespace(
+        num_io_tensors=2,
+        get_tensor_name=lambda index: ("image", "logits")[index],
+        get_tensor_shape=shapes.__getitem__,
+        get_tensor_dtype=lambda _: "float32",
+        get_tensor_mode=lambda name: "INPUT" if name == "image" else "OUTPUT",
+        device_memory_size=behaviour.device_memory_size,
+        create_engine_inspector=lambda: inspector,
+        create_execution_context=lambda: context if behaviour.makes_context else None,
+    )
+
+
+def _runtime(behaviour: Behaviour, device: Device, logger: Any) -> Any:
+    def deserialize(plan: bytes) -> Any:
+        speak(behaviour, logger)
+        return _engine(behaviour, device, plan) if behaviour.deserializes else None
+
+    return SimpleNamespace(deserialize_cuda_engine=deserialize)
+
+
+def _words(text: str) -> SimpleNamespace:
+    return SimpleNamespace(**{name: name for name in text.split()})
+
+
+def module(behaviour: Behaviour, device: Device) -> ModuleType:
+    """Return `tensorrt` as a module to put into `sys.modules`; tests take attributes away or add some."""
+    fake = ModuleType("tensorrt")
+    fake.__dict__.update(
+        {
+            "__version__": "8.6.0",
+            "ILogger": _Logger,
+            "Logger": _Logger,
+            "IInt8Calibrator": _Calibrator,
+            "IInt8MinMaxCalibrator": _Calibrator,
+            "IInt8EntropyCalibrator2": _Calibrator,
+            "CalibrationAlgoType": _words("MINMAX_CALIBRATION ENTROPY_CALIBRATION_2"),
+            "BuilderFlag": _words("FP16 INT8 TF32"),
+            "DataType": _words("FLOAT HALF INT8"),
+            "LayerInformationFormat": _words("JSON"),
+            "MemoryPoolType": _words("WORKSPACE"),
+            "NetworkDefinitionCreationFlag": SimpleNamespace(EXPLICIT_BATCH=0),
+            "ProfilingVerbosity": _words("DETAILED"),
+            "TacticSource": SimpleNamespace(EDGE_MASK_CONVOLUTIONS=3, JIT_CONVOLUTIONS=4),
+            "TensorIOMode": _words("INPUT OUTPUT"),
+            "float32": "float32",
+            "Builder": lambda logger: builder(behaviour, device, logger),
+            "OnnxParser": lambda network, _: parser(behaviour, network),
+            "Runtime": lambda logger: _runtime(behaviour, device, logger),
+        }
+    )
+    return fake

@@ -1,0 +1,71 @@
+"""A torch2trt without converters, as strict about its inputs as the real one."""
+
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tests.bench.trt_api.fake_builder import Config, Severity
+
+if TYPE_CHECKING:
+    from tests.bench.trt_api.fakes import Fakes
+
+
+class FakeTorch2trt:
+    """A torch2trt that marks its input tensors for ever, as the real one does, and keeps what it was given."""
+
+    def __init__(self, fakes: Fakes) -> None:
+        self.fakes = fakes
+        self.conversions: list[dict[str, Any]] = []
+        self.inputs: list[torch.Tensor] = []
+        self.configs: list[Any] = []
+        self.context: Any = None
+        self.error: Exception | None = None
+
+    def module(self) -> ModuleType:
+        """Return `torch2trt` as a module to put into `sys.modules`."""
+        fake: Any = ModuleType("torch2trt")
+        fake.__file__ = __file__
+        fake.get_conversion_context = lambda: self.context
+        fake.torch2trt = self.convert
+        fake.TRTModule = lambda: _TRTModule(self.fakes)
+        return fake  # type: ignore[no-any-return]
+
+    def convert(self, module: torch.nn.Module, inputs: list[torch.Tensor], **options: Any) -> Any:
+        """Convert as the real one does: the module runs once plainly and once inside the conversion."""
+        logger = self.fakes.tensorrt.Logger("ERROR")
+        for severity, text in self.fakes.behaviour.says:
+            logger.log(Severity[severity], text)
+        if self.error is not None:
+            raise self.error
+        (example,) = inputs
+        assert not hasattr(example, "_trt"), "containsTensor(inputTensor)"
+        module(example)
+        config = Config()
+        self.context = SimpleNamespace(builder_config=config)
+        module(example)
+        self.context = None
+        example._trt = "marked"  # type: ignore[attr-defined]
+        self.inputs.append(example)
+        self.conversions.append(options)
+        self.configs.append(config)
+        engine = object() if self.fakes.behaviour.builds else None
+        return SimpleNamespace(engine=engine, state_dict=lambda: {"engine": bytearray(b"plan"), "input_names": ["x"]})
+
+
+class _TRTModule:
+    def __init__(self, fakes: Fakes) -> None:
+        self._fakes = fakes
+        self.engine: Any = None
+        self.context: Any = None
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert state["engine"] == bytearray(b"plan")
+        plan = b'{"shape": [2, 1, 16, 32], "layers": ["inc:0:CONVOLUTION:GPU"]}'
+        self.engine = self._fakes.tensorrt.Runtime(self._fakes.tensorrt.Logger()).deserialize_cuda_engine(plan)
+        self.context = self.engine.create_execution_context()
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([images, -images], dim=1)
