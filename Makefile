@@ -1,0 +1,60 @@
+# Everything runs from here: `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+GPU ?=
+OPTIONS ?=
+# Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
+SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
+# An interpreter that has everything already (PY=python3) skips the installation.
+PY ?= $(VENV)/bin/python
+READY := $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready$(if $(GPU),-gpu))
+
+.DEFAULT_GOAL := help
+.PHONY: help install bench test test-tensorrt-api lint baseline harness clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*?## /\t/' | expand -t 20
+
+install: $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA and TensorRT)
+
+bench: $(READY) ## time and judge every precision here; writes benchmark.json (OPTIONS="--images DIR", ALL=1: torch.compile too)
+	$(PY) -m pytest bench/ --benchmark-json benchmark.json --benchmark-columns median,iqr,ops,rounds $(SWEEP) $(OPTIONS)
+
+test: $(READY) ## prove the suite: unit tests, then the masks of real engines against FP32 and the baseline
+	$(PY) -m pytest tests/ --batch-sizes 1 $(OPTIONS)
+
+test-tensorrt-api: $(READY) ## prove every TensorRT 10 and 11 name the backends use, against the real bindings
+	$(PY) -m tests.bench.trt_api.bindings
+	$(PY) -m pytest tests/bench/test_tensorrt_api.py
+
+lint: $(VENV)/.ready ## ruff and strict mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+baseline: $(READY) ## measure, and store the result as this machine's baseline for review
+	$(PY) -m pytest bench/ --benchmark-json benchmark.json --update-baselines $(SWEEP) $(OPTIONS)
+
+harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side
+	$(PY) -m bench.harness
+
+clean: ## remove the environment, the engine cache and what runs left
+	rm -rf $(VENV) .bench_cache .benchmarks .mypy_cache .ruff_cache .pytest_cache benchmark.json
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
+	@$(VENV)/bin/python -m pip install --dry-run --quiet --report - "$$(grep ^torch= requirements.txt)" > $(VENV)/torch.json
+	@if grep -q '"nvidia-' $(VENV)/torch.json; then \
+	  echo "this index's torch brings CUDA along: taking PyTorch's own CPU build instead"; \
+	  $(VENV)/bin/python -m pip install --quiet uv && \
+	  $(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --torch-backend cpu "$$(grep ^torch= requirements.txt)"; fi
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt -r requirements-gpu.txt
+	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements-torch2trt.txt
+	@touch $@ $(VENV)/.ready
