@@ -1,44 +1,46 @@
-"""`python -m bench gate RUN.json`: recompute the verdicts of a run anywhere, from its JSON alone."""
+"""`python -m bench COMMAND`: what can be done with runs and baselines beside pytest."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib
 import sys
 from pathlib import Path
+from typing import Protocol, cast
 
-from bench.baseline import BaselineError, load_baseline
-from bench.gate import BAD, judge_run
-from bench.limits import MAX_FPS_DROP
-from bench.results import RunFileError, read_run
+_COMMANDS = Path(__file__).parent / "commands"
 
-_BASELINES = Path(__file__).parent.parent / "fixtures" / "baselines"
+
+class Command(Protocol):
+    """What a module in `bench/commands/` defines; its docstring's first line is its help."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it, and return the exit status."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one verdict per case; return 0 when clean, 1 on a regression or a missing case, 2 when not judged."""
+    """Run one command and return its exit status; 2 also for a wrong command line."""
+    given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    gate = commands.add_parser("gate", help="judge a run's JSON against the stored baseline")
-    gate.add_argument("run", type=Path, help="file written by pytest bench/ --benchmark-json")
-    gate.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine the run names)")
-    gate.add_argument(
-        "--max-fps-drop", type=float, default=MAX_FPS_DROP, help="allowed loss of FPS as a share (default: %(default)s)"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        run = read_run(options.run)
-        path = options.baseline or _BASELINES / f"{run.suite['machine']['id']}.json"
-        baseline = load_baseline(path)
-        if baseline is None and options.baseline:
-            msg = f"{path}: no such baseline file"
-            raise BaselineError(msg)
-    except (RunFileError, BaselineError) as error:
-        print(f"cannot judge: {error}", file=sys.stderr)
-        return 2
-    verdicts = judge_run(run, baseline, options.max_fps_drop)
-    for verdict in verdicts:
-        print(f"{verdict.status.value:14} {verdict.case:32} {verdict.evidence}")
-    return 1 if any(verdict.status in BAD for verdict in verdicts) else 0
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parsers = {name: commands.add_parser(name, help=text, description=text) for name, text in summaries().items()}
+    if not given or given[0] not in parsers:
+        parser.parse_args(given)  # Prints the help, or what is wrong, and ends.
+    # Only the command that runs is imported: the gate needs no torch, others do.
+    command = cast("Command", importlib.import_module(f"bench.commands.{given[0]}"))
+    command.configure(parsers[given[0]])
+    return command.run(parser.parse_args(given))
+
+
+def summaries() -> dict[str, str]:
+    """Return each command's name and the first line of its file's docstring, without importing it."""
+    files = sorted(path for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
+    docs = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in files}
+    return {name: (doc or "").partition("\n")[0].replace("%", "%%") for name, doc in docs.items()}
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import bench.__main__
-from bench.__main__ import main
+import bench.commands.gate
+from bench.__main__ import main, summaries
 from bench.baseline import save_baseline
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, write
 
@@ -20,7 +20,7 @@ INT8 = "openvino-int8-b4"
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of baselines, with one for the machine of the runs."""
-    monkeypatch.setattr(bench.__main__, "_BASELINES", tmp_path / "baselines")
+    monkeypatch.setattr(bench.commands.gate, "_BASELINES", tmp_path / "baselines")
     path = tmp_path / "baselines" / f"{MACHINE['id']}.json"
     save_baseline(baseline_of(row_json(INT8)), path)
     return path
@@ -104,3 +104,20 @@ def test_command_runs_from_the_root_without_torch(tmp_path: Path) -> None:
     imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
     assert "bench.gate" in imported
     assert not {"torch", "pytest", "onnx", "openvino", "onnxruntime"} & imported
+
+
+def test_help_lists_every_command_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, summary in summaries().items():
+        assert summary
+        assert f"{name} {summary}" in shown
+
+
+def test_unknown_command_lists_the_valid_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["gat"])
+    assert ended.value.code == 2
+    assert "gate" in capsys.readouterr().err
