@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from onnx import numpy_helper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,3 +50,12 @@ def kernels(model: onnx.ModelProto) -> dict[str, list[int]]:
             if name in shapes:
                 found[node.name] = shapes[name]
     return found
+
+
+def narrow_weights(model: onnx.ModelProto) -> None:
+    """Double the scales of a Q/DQ graph's weights, so that they quantize to 7 bits, -64 to 64."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    quantized = [node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] in weights]
+    for name in {node.input[1] for node in quantized}:
+        scale = numpy_helper.to_array(weights[name])
+        weights[name].CopyFrom(numpy_helper.from_array(scale * 2, name))

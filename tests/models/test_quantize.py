@@ -127,9 +127,11 @@ def _activation(graph: Graph, node: onnx.NodeProto) -> bool:
 def test_unsigned_form_is_no_farther_from_fp32_than_the_signed(made: NetworkSource) -> None:
     batch = normalise(sections("held-out", 4).images)
     reference = run(made.graph("fp32"), batch)
-    far = {kind: float(np.abs(run(made.graph(kind), batch) - reference).mean()) for kind in ("int8", "int8-unsigned")}
+    # Unoptimized, Q and DQ are computed as ONNX defines them: what a CPU's INT8 kernels add to that is not tested here.
+    found = {kind: run(made.graph(kind), batch, optimized=False) for kind in ("int8", "int8-unsigned")}
+    far = {kind: float(np.abs(logits - reference).mean()) for kind, logits in found.items()}
     assert far["int8-unsigned"] <= far["int8"]
-    assert dice(labels(run(made.graph("int8-unsigned"), batch)), labels(reference), 2).mean(axis=0)[1] > 0.98
+    assert dice(labels(found["int8-unsigned"]), labels(reference), 2).mean(axis=0)[1] > 0.98
 
 
 def _image_scale(path: Path) -> float:
@@ -170,7 +172,8 @@ def test_calibrating_on_blank_images_is_visibly_worse(made: NetworkSource, tmp_p
     batch = normalise(sections("held-out", 4).images)
     reference = labels(run(made.graph("fp32"), batch))
     well, badly = (
-        dice(labels(run(each.graph("int8-unsigned"), batch)), reference, 2)[:, 1].mean() for each in (made, blank)
+        dice(labels(run(each.graph("int8-unsigned"), batch, optimized=False)), reference, 2)[:, 1].mean()
+        for each in (made, blank)
     )
     assert well > 0.98
     assert badly < well - 0.05
@@ -185,7 +188,9 @@ def test_transposed_convolutions_quantize_too(tmp_path: Path) -> None:
     to_int8_unsigned(tmp_path / "int8.onnx", tmp_path / "unsigned.onnx")
     reference = run(tmp_path / "fp32.onnx", images)
     for form in ("int8", "unsigned"):
-        assert np.abs(run(tmp_path / f"{form}.onnx", images) - reference).max() < 0.2 * np.ptp(reference)
+        assert np.abs(run(tmp_path / f"{form}.onnx", images, optimized=False) - reference).max() < 0.2 * np.ptp(
+            reference
+        )
 
 
 def _shared(network: UNet) -> dict[str, object]:

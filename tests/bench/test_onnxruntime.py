@@ -1,0 +1,103 @@
+"""ONNX Runtime's INT8 sums do not saturate, whatever the CPU, and proving the precision costs the engine no memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import bench.backends.onnxruntime as backend
+from bench.backends._onnx import narrow_weights
+from bench.case import Case
+from bench.engines import open_engine
+from bench.machine import this_machine
+from models.images import normalise
+from tests.bench.networks import quick, sections, tiny_source
+from tests.models.test_graphs import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.source import NetworkSource
+
+CASE = Case("onnxruntime", "int8", 2)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> NetworkSource:
+    return tiny_source(tmp_path_factory.mktemp("onnxruntime"))
+
+
+@pytest.mark.parametrize(
+    ("features", "bits"),
+    [
+        (("avx2",), "7"),
+        (("avx2", "avx512f"), "7"),
+        (("avx2", "avx512f", "avx512_vnni"), "8"),
+        (("avx_vnni",), "8"),
+        (("i8mm",), "8"),
+    ],
+)
+def test_weights_have_7_bits_where_the_cpu_sums_products_in_16(
+    features: tuple[str, ...], bits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = replace(this_machine("cpu"), features=features)
+    monkeypatch.setattr(backend, "this_machine", lambda device: machine)
+    assert backend.recipe(CASE, "cpu")["weight bits"] == bits
+    assert backend.recipe(Case("onnxruntime", "fp32", 1), "cpu")["weight bits"] == "8"
+
+
+def test_narrow_weights_stay_within_7_bits_and_near_what_they_were(source: NetworkSource) -> None:
+    wide, narrow = (onnx.load(source.graph("int8-unsigned")) for _ in range(2))
+    narrow_weights(narrow)
+    before, after = _weights(wide), _weights(narrow)
+    assert before.keys() == after.keys()
+    assert len(before) > 10
+    for name, (weight, scale) in after.items():
+        quantized = np.round(weight / scale)
+        assert np.abs(quantized).max() == 64  # 127 / 2, to even
+        assert np.abs(quantized * scale - weight).max() <= before[name][1].max() * 1.001
+
+
+def _weights(model: onnx.ModelProto) -> dict[str, tuple[Any, Any]]:
+    """Return each quantized weight with its scale, shaped to divide it."""
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] in tensors:
+            weight, scale = tensors[node.input[0]], tensors[node.input[1]]
+            found[node.input[0]] = (weight, scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    return found
+
+
+def test_engine_computes_what_the_graph_defines(source: NetworkSource) -> None:
+    batch = normalise(sections("held-out", 2).images)
+    exact = run(source.graph("int8-unsigned"), batch, optimized=False)
+    fp32 = run(source.graph("fp32"), batch)
+    with quick(), open_engine(source, CASE) as opened:
+        opened.engine.copy_in(batch)
+        opened.engine.enqueue()
+        logits = opened.engine.copy_out()
+    assert np.abs(logits - exact).mean() < 2.5 * np.abs(exact - fp32).mean()
+
+
+def test_loading_an_engine_runs_no_second_session(source: NetworkSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    with quick(), open_engine(source, CASE) as opened:
+        achieved = dict(opened.engine.achieved)
+    sessions: list[Path] = []
+    real = backend.ort.InferenceSession
+
+    def counted(model: Any, *arguments: Any, **options: Any) -> Any:
+        sessions.append(model)
+        return real(model, *arguments, **options)
+
+    monkeypatch.setattr(backend.ort, "InferenceSession", counted)
+    with quick(), open_engine(source, CASE) as opened:
+        assert not opened.built
+        assert dict(opened.engine.achieved) == achieved
+        assert achieved["int8"] > 0.9
+    assert len(sessions) == 1
