@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
+from torch import nn
 
 import bench.backends.onnxruntime as backend
 from bench.backends._onnx import narrow_weights
 from bench.case import Case
 from bench.engines import open_engine
 from bench.machine import this_machine
-from models.images import normalise
-from tests.bench.networks import quick, sections, tiny_source
+from models.images import ImageSet, normalise
+from tests.bench.networks import as_network, quick, tiny_source
 from tests.models.test_graphs import run
 
 if TYPE_CHECKING:
@@ -74,28 +76,31 @@ def _weights(model: onnx.ModelProto) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def test_engine_computes_what_the_graph_defines(source: NetworkSource) -> None:
-    batch = normalise(sections("held-out", 2).images)
-    exact = run(source.graph("int8-unsigned"), batch, optimized=False)
-    fp32 = run(source.graph("fp32"), batch)
+def test_largest_products_do_not_saturate(tmp_path: Path) -> None:
+    layers = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 2, 3, padding=1)).eval()
+    for parameter in layers.parameters():
+        nn.init.constant_(parameter, 0.1)  # every weight and every bright activation is the largest of its range
+    bright = ImageSet(("a", "b"), np.full((2, 32, 32), 250, np.uint8), None, "bright")
+    source = tiny_source(tmp_path, as_network(layers), calibration=bright, size=(32, 32))
+    batch = normalise(bright.images)
     with quick(), open_engine(source, CASE) as opened:
         opened.engine.copy_in(batch)
         opened.engine.enqueue()
         logits = opened.engine.copy_out()
-    assert np.abs(logits - exact).mean() < 2.5 * np.abs(exact - fp32).mean()
+    np.testing.assert_allclose(logits, run(source.graph("fp32"), batch), rtol=0.02)
 
 
 def test_loading_an_engine_runs_no_second_session(source: NetworkSource, monkeypatch: pytest.MonkeyPatch) -> None:
     with quick(), open_engine(source, CASE) as opened:
         achieved = dict(opened.engine.achieved)
     sessions: list[Path] = []
-    real = backend.ort.InferenceSession
+    real = ort.InferenceSession
 
     def counted(model: Any, *arguments: Any, **options: Any) -> Any:
         sessions.append(model)
         return real(model, *arguments, **options)
 
-    monkeypatch.setattr(backend.ort, "InferenceSession", counted)
+    monkeypatch.setattr(ort, "InferenceSession", counted)
     with quick(), open_engine(source, CASE) as opened:
         assert not opened.built
         assert dict(opened.engine.achieved) == achieved
