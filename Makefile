@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 GPU ?=
+TORCH ?= cpu
 OPTIONS ?=
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
@@ -45,11 +46,14 @@ clean: ## remove the environment, the engine cache and what runs left
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
+ifneq ($(TORCH),index)
 	@$(VENV)/bin/python -m pip install --dry-run --quiet --report - "$$(grep ^torch= requirements.txt)" > $(VENV)/torch.json
 	@if grep -q '"nvidia-' $(VENV)/torch.json; then \
 	  echo "this index's torch brings CUDA along: taking PyTorch's own CPU build instead"; \
 	  $(VENV)/bin/python -m pip install --quiet uv && \
-	  $(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --torch-backend cpu "$$(grep ^torch= requirements.txt)"; fi
+	  $(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --torch-backend cpu "$$(grep ^torch= requirements.txt)" || \
+	  { echo "PyTorch's CPU build could not be had; make TORCH=index takes this index's, with several GB of CUDA" >&2; exit 1; }; fi
+endif
 	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
