@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from pycuda import driver
@@ -14,7 +14,21 @@ from bench.backends._cuda import tidy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bench.backend import Source
+    from bench.case import Case
+
+
+class _Replaying(Protocol):
+    """An engine that replays a CUDA graph, or says why it cannot."""
+
+    graph_fault: str | None
+
+    def close(self) -> None:
+        """Release everything."""
+
+
 T = TypeVar("T")
+E = TypeVar("E", bound=_Replaying)
 
 _RAN_OUT = re.compile(
     r"out of memory|OutOfMemory|(device )?memory is insufficient|insufficient memory|ran out of memory", re.IGNORECASE
@@ -66,3 +80,16 @@ def guarded(batch_size: int, work: Callable[[], T], needs: Callable[[], int | No
         failure.__cause__ = failure.__context__ = None
     tidy()
     raise failure
+
+
+def opened(engine: E, source: Source, case: Case, work: Callable[[], None], needs: Callable[[], int | None]) -> E:
+    """Return `engine` once `work` has opened it; where that fails, close it and leave the device clean."""
+    try:
+        guarded(case.batch_size, work, needs)
+    except BaseException:
+        engine.close()
+        tidy()
+        raise
+    if engine.graph_fault is not None:
+        source.say(f"{case}: runs without a CUDA graph: {engine.graph_fault}")
+    return engine

@@ -11,7 +11,7 @@ import torch2trt
 from bench.backend import BuildError, as_batch
 from bench.backends import _cuda
 from bench.backends._achieved import achieved
-from bench.backends._memory import guarded
+from bench.backends._memory import opened
 from bench.backends._torch2trt_build import STATE, messages_kept
 from bench.backends._trt_build import inspected
 from bench.backends._trt_log import fail, heard
@@ -33,15 +33,8 @@ def load(source: Source, case: Case, folder: Path) -> Torch2trtEngine:
     _cuda.context()
     path = folder / STATE
     engine = Torch2trtEngine(case.batch_size, path.stat().st_size)
-    try:
-        guarded(case.batch_size, lambda: engine.open(path, (case.batch_size, 1, *source.image_size)))
-    except BaseException:
-        engine.close()
-        _cuda.tidy()
-        raise
-    if engine.graph_fault is not None:
-        source.say(f"{case}: runs without a CUDA graph: {engine.graph_fault}")
-    return engine
+    shape = (case.batch_size, 1, *source.image_size)
+    return opened(engine, source, case, lambda: engine.open(path, shape), lambda: None)
 
 
 class Torch2trtEngine:

@@ -13,7 +13,7 @@ from pycuda import driver
 from bench.backend import BuildError, as_batch
 from bench.backends import _cuda
 from bench.backends._achieved import achieved
-from bench.backends._memory import guarded, out_of_memory, ran_out
+from bench.backends._memory import opened, out_of_memory, ran_out
 from bench.backends._trt_build import FLOPS, PLAN, deserialized, inspected
 from bench.backends._trt_log import fail, failure, heard, log
 
@@ -34,15 +34,7 @@ def load(source: Source, case: Case, folder: Path) -> TensorRTEngine:
     flops = json.loads((folder / FLOPS).read_text(encoding="utf-8"))
     engine = TensorRTEngine(case.batch_size, len(plan))
     shape = (case.batch_size, 1, *source.image_size)
-    try:
-        guarded(case.batch_size, lambda: engine.open(plan, flops, shape), engine.needs)
-    except BaseException:
-        engine.close()
-        _cuda.tidy()
-        raise
-    if engine.graph_fault is not None:
-        source.say(f"{case}: runs without a CUDA graph: {engine.graph_fault}")
-    return engine
+    return opened(engine, source, case, lambda: engine.open(plan, flops, shape), engine.needs)
 
 
 class TensorRTEngine:

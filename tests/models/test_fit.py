@@ -11,31 +11,16 @@ from torch import nn
 
 from models.augment import Crops
 from models.fit import Recipe, fit, loss, score
-from models.images import ImageSet, builtin
+from models.images import ImageSet
 from models.network import untrained
 from models.unet import UNet
 from models.weights import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from torch import Tensor
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def sections() -> ImageSet:
-    return builtin("train", (96, 96), 4)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Keep threads from waiting for each other where other work shares the cores: these tensors are too small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _fit(module: nn.Module, data: ImageSet, steps: int, seed: int = 0) -> list[float]:
