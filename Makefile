@@ -59,6 +59,7 @@ endif
 
 $(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt -r requirements-gpu.txt
+	sed '/^onnxruntime==.*>= "3.11"/d' requirements.txt > $(VENV)/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet -r $(VENV)/requirements.txt -r requirements-dev.txt -r requirements-gpu.txt
 	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements-torch2trt.txt
 	@touch $@ $(VENV)/.ready

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper
 
 from bench.backend import OutOfMemoryError, as_batch
-from bench.backends._onnx import CONVOLUTIONS, cpu_graph, kernels, multiply_adds, narrow_weights, shares
+from bench.backends._onnx import cpu_graph, kernels, narrow_weights
+from bench.backends._ort import PROVIDERS, formats, open_session, profile, runs_fp16, session_options
 from bench.machine import this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,15 +27,9 @@ if TYPE_CHECKING:
 READS: Literal["module", "graph"] = "graph"
 PRECISIONS = ("fp32", "fp16", "int8", "int8-entropy", "int8-percentile")
 
-_PROVIDERS: dict[str, list[Any]] = {
-    "cpu": ["CPUExecutionProvider"],
-    # TF32 is on by default there, and FP32 means FP32.
-    "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
-}
 _MODEL, _ACHIEVED = "model.ort", "achieved.json"
 _EXACT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 """Instructions that add INT8 products in 32 bits. Without them x86 adds pairs in 16 bits, which saturate."""
-_FORMATS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8", "uint8": "int8", "double": "fp64"}
 
 
 def supports(case: Case, device: str) -> str | None:
@@ -49,7 +41,7 @@ def supports(case: Case, device: str) -> str | None:
             return "this ONNX Runtime is a CPU build: it has no CUDAExecutionProvider (install onnxruntime-gpu)"
         if case.arithmetic == "int8":
             return "ONNX Runtime's CUDA provider has no INT8 convolution"
-    elif case.precision == "fp16" and not _runs_fp16():
+    elif case.precision == "fp16" and not runs_fp16():
         return "ONNX Runtime's CPU provider has no FP16 convolution on this machine: it would compute in FP32"
     return None
 
@@ -66,7 +58,7 @@ def recipe(case: Case, device: str) -> dict[str, str]:
     them saturate; with weights of 7 bits none does (ONNX Runtime, "Quantize ONNX models", on `reduce_range`).
     """
     bits = "7" if case.arithmetic == "int8" and not _EXACT & set(this_machine("cpu").features) else "8"
-    providers = json.dumps(_PROVIDERS[device])
+    providers = json.dumps(PROVIDERS[device])
     return {"graph": cpu_graph(case), "providers": providers, "optimization": "all", "weight bits": bits}
 
 
@@ -75,7 +67,7 @@ def build(source: Source, case: Case, folder: Path) -> None:
 
     The profile is taken here, so that the session which proves the precision is not in the loaded engine's memory.
     """
-    options = _options(source.threads)
+    options = session_options(source.threads)
     options.add_free_dimension_override_by_name("batch", case.batch_size)
     options.optimized_model_filepath = str(folder / _MODEL)
     options.add_session_config_entry("session.save_model_format", "ORT")
@@ -83,9 +75,11 @@ def build(source: Source, case: Case, folder: Path) -> None:
     model = onnx.load(source.graph(made["graph"]))
     if made["weight bits"] == "7":
         narrow_weights(model)
+    zeros = np.zeros((case.batch_size, 1, *source.image_size), np.float32)
     with _memory_errors(case):
-        ort.InferenceSession(model.SerializeToString(), options, providers=_PROVIDERS[source.device])
-        achieved = _profiled(folder / _MODEL, kernels(model), source, case)
+        open_session(model.SerializeToString(), source.device, options)
+        events = profile(str(folder / _MODEL), source.device, source.threads, zeros)
+    achieved = formats(events, kernels(model))
     (folder / _ACHIEVED).write_text(json.dumps(achieved), encoding="utf-8")
 
 
@@ -101,9 +95,7 @@ class _Engine:
         self.engine_bytes = model.stat().st_size
         self.achieved: Mapping[str, float] = json.loads(model.with_name(_ACHIEVED).read_text(encoding="utf-8"))
         with _memory_errors(case):
-            self._session: Any = ort.InferenceSession(
-                str(model), _options(source.threads), providers=_PROVIDERS[source.device]
-            )
+            self._session: Any = open_session(str(model), source.device, session_options(source.threads))
             self._binding: Any = self._session.io_binding()
             self._input_name = self._session.get_inputs()[0].name
             self._output_name = self._session.get_outputs()[0].name
@@ -145,59 +137,3 @@ def _memory_errors(case: Case) -> Iterator[None]:
             msg = f"out of memory at batch {case.batch_size}: {error}"
             raise OutOfMemoryError(msg) from error
         raise
-
-
-def _options(threads: int) -> Any:  # noqa: ANN401 - the library is untyped
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
-
-
-def _profiled(model: Path, weights: dict[str, list[int]], source: Source, case: Case) -> dict[str, float]:
-    """Return the share of the convolutions' multiply-adds per number format, from ONNX Runtime's own profile."""
-    image = np.zeros((case.batch_size, 1, *source.image_size), np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        options = _options(source.threads)
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(str(model), options, providers=_PROVIDERS[source.device])
-        session.run(None, {session.get_inputs()[0].name: image})
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    nodes = [event for event in events if str(event.get("args", {}).get("op_name", "")).lower() in CONVOLUTIONS]
-    return shares(_work(node, weights) for node in nodes if node["args"].get("input_type_shape"))
-
-
-def _work(event: dict[str, Any], weights: dict[str, list[int]]) -> tuple[str, float]:
-    """Return one profiled convolution's number format and multiply-adds."""
-    inputs = [next(iter(item.items())) for item in event["args"]["input_type_shape"]]
-    output = next(iter(event["args"]["output_type_shape"][0].values()))
-    # Kernels that keep their weights packed list no weight shape: those events carry the node's name.
-    weight = next((shape for _, shape in inputs[1:] if len(shape) == 4), None)  # noqa: PLR2004 - a kernel has four axes
-    if weight is None:
-        weight = weights[max((name for name in weights if event["name"].startswith(name)), key=len)]
-    return _FORMATS.get(inputs[0][0], inputs[0][0]), multiply_adds(output, weight)
-
-
-@cache
-def _runs_fp16() -> bool:
-    """Return whether a small FP16 convolution stays FP16 when this build runs it."""
-    weight = helper.make_tensor("w", TensorProto.FLOAT16, [8, 8, 3, 3], np.ones(576, np.float16).tobytes(), raw=True)
-    shape = [1, 8, 8, 8]
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
-        "probe",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, shape)],
-        [weight],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    with tempfile.TemporaryDirectory() as folder:
-        options = _options(1)
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        session.run(None, {"x": np.zeros(shape, np.float16)})
-        text = Path(session.end_profiling()).read_text(encoding="utf-8")
-    return '"float16"' in "".join(line for line in text.splitlines() if "Conv" in line and "input_type_shape" in line)

@@ -13,6 +13,8 @@ from onnx import numpy_helper
 from torch import nn
 
 import bench.backends.onnxruntime as backend
+from bench.backend import BuildError
+from bench.backends import _ort
 from bench.backends._onnx import narrow_weights
 from bench.case import Case
 from bench.engines import open_engine
@@ -106,3 +108,12 @@ def test_loading_an_engine_runs_no_second_session(source: NetworkSource, monkeyp
         assert dict(opened.engine.achieved) == achieved
         assert achieved["int8"] > 0.9
     assert len(sessions) == 1
+
+
+def test_silent_fall_back_from_the_gpu_is_an_error(source: NetworkSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_ort.PROVIDERS, "cuda", ["CPUExecutionProvider"])
+    options = _ort.session_options(1)
+    model = str(source.graph("fp32"))
+    assert _ort.open_session(model, "cpu", options)
+    with pytest.raises(BuildError, match="could not load its CUDA provider"):
+        _ort.open_session(model, "cuda", options)

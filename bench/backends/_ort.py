@@ -1,0 +1,100 @@
+"""Sessions of ONNX Runtime, and what its own profile says of them: the number formats they really run in."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+from bench.backend import BuildError
+from bench.backends._onnx import CONVOLUTIONS, multiply_adds, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+PROVIDERS: dict[str, list[Any]] = {
+    "cpu": ["CPUExecutionProvider"],
+    # TF32 is on by default there, and FP32 means FP32.
+    "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
+}
+"""Execution providers by device."""
+_FORMATS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8", "uint8": "int8", "double": "fp64"}
+
+
+def session_options(threads: int) -> Any:  # noqa: ANN401 - the library is untyped
+    """Return options for a session on a number of threads that runs one operator at a time."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def open_session(model: str | bytes, device: str, options: Any) -> Any:  # noqa: ANN401 - the library is untyped
+    """Return a session of a model's path or bytes; `BuildError` where it fell back to the CPU, which gives no error."""
+    session = ort.InferenceSession(model, options, providers=PROVIDERS[device])
+    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        msg = (
+            "ONNX Runtime could not load its CUDA provider and would run on the CPU: "
+            "its CUDA and cuDNN versions must be the ones installed (onnxruntime-gpu's page lists them)"
+        )
+        raise BuildError(msg)
+    return session
+
+
+def profile(model: str | bytes, device: str, threads: int, batch: NDArray[Any]) -> list[dict[str, Any]]:
+    """Return the events of one profiled inference on `batch`, as ONNX Runtime writes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = session_options(threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = open_session(model, device, options)
+        session.run(None, {session.get_inputs()[0].name: batch})
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return events
+
+
+def formats(events: Iterable[dict[str, Any]], weights: dict[str, list[int]]) -> dict[str, float]:
+    """Return each number format's share of the convolutions' multiply-adds; `weights` as `_onnx.kernels` gives them."""
+    return shares(_work(event, weights) for event in _convolutions(events))
+
+
+def _convolutions(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    nodes = [event for event in events if str(event.get("args", {}).get("op_name", "")).lower() in CONVOLUTIONS]
+    return [node for node in nodes if node["args"].get("input_type_shape")]
+
+
+def _work(event: dict[str, Any], weights: dict[str, list[int]]) -> tuple[str, float]:
+    """Return one profiled convolution's number format and multiply-adds."""
+    inputs = [next(iter(item.items())) for item in event["args"]["input_type_shape"]]
+    output = next(iter(event["args"]["output_type_shape"][0].values()))
+    # Kernels that keep their weights packed list no weight shape: those events carry the node's name.
+    weight = next((shape for _, shape in inputs[1:] if len(shape) == 4), None)  # noqa: PLR2004 - a kernel has four axes
+    if weight is None:
+        weight = weights[max((name for name in weights if event["name"].startswith(name)), key=len)]
+    return _FORMATS.get(inputs[0][0], inputs[0][0]), multiply_adds(output, weight)
+
+
+@cache
+def runs_fp16() -> bool:
+    """Return whether a small FP16 convolution stays FP16 when this build runs it on the CPU."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT16, [8, 8, 3, 3], np.ones(576, np.float16).tobytes(), raw=True)
+    shape = [1, 8, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "probe",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, shape)],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    events = profile(model.SerializeToString(), "cpu", 1, np.zeros(shape, np.float16))
+    return any("float16" in item for node in _convolutions(events) for item in node["args"]["input_type_shape"])
