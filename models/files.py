@@ -36,7 +36,7 @@ def read_folder(folder: Path) -> dict[tuple[str, int], NDArray[np.uint8]]:
     microscopes often store 12 bits in 16, and one scale for all keeps the images comparable.
     """
     pages: Pages = {}
-    for path in _files(folder):
+    for path in image_files(folder):
         for page, picture in enumerate(_open(path)):
             pages[path.stem, page] = _grey(path, picture)
     deep = {key: values for key, values in pages.items() if values.dtype != np.uint8}
@@ -51,7 +51,7 @@ def read_folder(folder: Path) -> dict[tuple[str, int], NDArray[np.uint8]]:
 def read_masks(folder: Path) -> dict[tuple[str, int], NDArray[np.bool_]]:
     """Return the masks of a folder, bool [H, W], by file stem and page: not zero, or in JPEG at least half of 255."""
     pages: dict[tuple[str, int], NDArray[np.bool_]] = {}
-    for path in _files(folder):
+    for path in image_files(folder):
         least = _HALF if path.suffix.lower() in _JPEG else 1
         for page, picture in enumerate(_open(path)):
             # Palette files keep their meaning in the colours: writers reorder the indices.
@@ -62,7 +62,7 @@ def read_masks(folder: Path) -> dict[tuple[str, int], NDArray[np.bool_]]:
     return pages
 
 
-def _files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """Return the image files of a folder sorted by name; hidden and other files are left out."""
     if not folder.exists():
         msg = f"{folder}: there is no such folder; give one that holds PNG, JPEG or TIFF files"
@@ -86,22 +86,47 @@ def _files(folder: Path) -> list[Path]:
     return paths
 
 
+def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
+    """Return the only page of a file as grey, uint8 [H, W], from any thread; `ImageError` when it cannot be read.
+
+    Alone, an image with more than 8 bits does not tell its full scale, which `read_folder` takes from all of them:
+    `bits` gives it.
+    """
+    pages = _decoded(path)
+    if len(pages) != 1:
+        msg = f"{path}: this file holds {len(pages)} pages, and one by one files are read as single images: split it"
+        raise ImageError(msg)
+    values = _grey(path, pages[0])
+    if values.dtype == np.uint8:
+        return values
+    if bits is None or int(values.max()) >= 2**bits:
+        given = f"exceed the {bits} bits given" if bits else "have more than 8 bits and no known full scale"
+        msg = f"{path}: its grey levels {given}; give the sensor's depth, or save it with 8 bits"
+        raise ImageError(msg)
+    full = 2**bits - 1
+    return np.asarray((values.astype(np.int64) * 255 + full // 2) // full, np.uint8)
+
+
 def _open(path: Path) -> list[Image.Image]:
-    """Return the decoded pages of a file."""
+    """Return the decoded pages of a file without Pillow's warnings."""
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, which microscopes write a lot of; damaged pixels raise.
+        warnings.simplefilter("ignore")
+        return _decoded(path)
+
+
+def _decoded(path: Path) -> list[Image.Image]:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata, which microscopes write a lot of; damaged pixels raise.
-            warnings.simplefilter("ignore")
-            pages = []
-            with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
-                for page in range(getattr(picture, "n_frames", 1)):
-                    picture.seek(page)
-                    pages.append(picture.copy())
-            return pages
+        pages = []
+        with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
+            for page in range(getattr(picture, "n_frames", 1)):
+                picture.seek(page)
+                pages.append(picture.copy())
     except Exception as error:  # damaged files make the decoders raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         msg = f"{path}: this file cannot be read as PNG, JPEG or TIFF ({reason}); remove it or save it again"
         raise ImageError(msg) from error
+    return pages
 
 
 def _grey(path: Path, picture: Image.Image) -> NDArray[Any]:

@@ -96,6 +96,11 @@ class _Engine:
         logits: NDArray[np.float32] = self._request.get_output_tensor().data.astype(np.float32, copy=True)
         return logits
 
+    def view_out(self) -> NDArray[np.float32]:
+        """Return the logits where OpenVINO wrote them, float32 [B, classes, H, W], valid until the next inference."""
+        logits: NDArray[np.float32] = self._request.get_output_tensor().data
+        return logits if logits.dtype == np.float32 else logits.astype(np.float32)
+
     def close(self) -> None:
         """Release the compiled model."""
         self._request = self._compiled = self._input = None
