@@ -5,6 +5,7 @@ VENV ?= .venv
 GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
+REASON ?=
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # An interpreter that has everything already (PY=python3) skips the installation.
@@ -34,8 +35,11 @@ lint: $(VENV)/.ready ## ruff and strict mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-baseline: $(READY) ## measure, and store the result as this machine's baseline for review
-	$(PY) -m pytest bench/ --benchmark-json benchmark.json --update-baselines $(SWEEP) $(OPTIONS)
+baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...")
+	for run in 1 2 3; do \
+	  $(PY) -m pytest bench/ -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
+	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)"
+	rm -f baseline-run-{1,2,3}.json
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side
 	$(PY) -m bench.harness

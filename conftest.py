@@ -1,3 +1,10 @@
 """The suite's pytest plugins."""
 
-pytest_plugins = ("fixtures.options", "fixtures.cases", "fixtures.artifacts", "fixtures.engines", "fixtures.session")
+pytest_plugins = (
+    "fixtures.options",
+    "fixtures.cases",
+    "fixtures.artifacts",
+    "fixtures.engines",
+    "fixtures.gate",
+    "fixtures.session",
+)

@@ -1,108 +1,87 @@
-"""The stored baseline of one machine: what an accepted run measured, keyed by case, model and image set."""
+"""The stored baseline of one machine as a file: read whole and unchanged by hand, or refused; written in one step."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
+from bench.checksum import FIELD, checksum
+from bench.entries import Acceptance, Baseline, BaselineEntry, Record, StoredRun, Waiver
+from bench.visits import Visit
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
-    from bench.results import Run
+__all__ = ["Baseline", "BaselineEntry", "BaselineError", "load_baseline", "save_baseline"]
 
-SCHEMA = 1
+SCHEMA = 2
+FOLDER = Path(__file__).parent.parent / "fixtures" / "baselines"
+"""Where the reviewed baselines are, one file per machine."""
 
+_TEXT = {"type": "string"}
 _SCORES = {"type": "array", "items": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}}
-JSON_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["schema", "machine", "entries"],
-    "additionalProperties": False,
-    "properties": {
-        "schema": {"const": SCHEMA},
-        "machine": {"type": "object", "required": ["id"]},
-        "entries": {
+_SECONDS = {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}}
+
+
+def _object(required: Mapping[str, Any], **others: Any) -> dict[str, Any]:  # noqa: ANN401 - any schema
+    """Return the schema of an object with these fields and no other."""
+    properties = {**required, **others}
+    return {"type": "object", "required": list(required), "properties": properties, "additionalProperties": False}
+
+
+_RUN = _object(
+    {
+        "measured": _TEXT,
+        "visits": {
             "type": "array",
-            "items": {
-                "type": "object",
-                "required": [
-                    "case",
-                    "model",
-                    "model_digest",
-                    "images_digest",
-                    "fps",
-                    "samples_s",
-                    "dice_fp32",
-                    "dice_truth",
-                    "versions",
-                ],
-                "additionalProperties": False,
-                "properties": {
-                    "case": {"type": "string"},
-                    "model": {"type": "string"},
-                    "model_digest": {"type": "string"},
-                    "images": {"type": "string"},
-                    "images_digest": {"type": "string"},
-                    "fps": {"type": "number", "exclusiveMinimum": 0},
-                    "samples_s": {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}},
-                    "dice_fp32": _SCORES,
-                    "dice_truth": {"anyOf": [_SCORES, {"type": "null"}]},
-                    "versions": {"type": "object"},
-                },
-            },
+            "minItems": 1,
+            "items": {"type": "array", "items": _SECONDS, "minItems": 2, "maxItems": 2},
         },
-    },
-}
+        "dice_fp32": _SCORES,
+        "dice_truth": {"anyOf": [_SCORES, {"type": "null"}]},
+    }
+)
+_ACCEPTED = _object(dict.fromkeys(("who", "when", "why", "commit"), _TEXT))
+_RECORD = _object({"accepted": _ACCEPTED, "runs": {"type": "array", "minItems": 1, "items": _RUN}})
+_NAMES = ("case", "model", "model_digest", "images", "images_digest", "calibration")
+_ENTRY = _object(
+    {
+        **dict.fromkeys(_NAMES, _TEXT),
+        "threads": {"type": "integer"},
+        "versions": {"type": "object"},
+        "current": _RECORD,
+        **{name: {"anyOf": [_RECORD, {"type": "null"}]} for name in ("previous", "anchor")},
+    }
+)
+_WAIVER = _object(
+    {
+        **dict.fromkeys(("case", "reason", "expires", "who"), _TEXT),
+        "limit": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    }
+)
+JSON_SCHEMA: dict[str, Any] = _object(
+    {
+        "schema": {"const": SCHEMA},
+        FIELD: _TEXT,
+        "machine": {"type": "object", "required": ["id"]},
+        "waivers": {"type": "array", "items": _WAIVER},
+        "entries": {"type": "array", "items": _ENTRY},
+    }
+)
 
 
 class BaselineError(ValueError):
     """A baseline file that cannot be used; the text names the file and the fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class BaselineEntry:
-    """What one case measured on one model and one image set when it was accepted."""
-
-    case: str
-    model: str
-    model_digest: str
-    images: str
-    images_digest: str
-    fps: float
-    samples_s: list[float]
-    dice_fp32: list[list[float]]
-    dice_truth: list[list[float]] | None
-    versions: dict[str, str]
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Case, model and image set: what a later run must share to be compared."""
-        return self.case, self.model_digest, self.images_digest
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """All accepted entries of one machine."""
-
-    machine: dict[str, Any]
-    entries: dict[tuple[str, str, str], BaselineEntry]
-
-    def find(self, case: str, model_digest: str, images_digest: str) -> BaselineEntry | None:
-        """Return the entry of this case on this model and image set, if there is one."""
-        return self.entries.get((case, model_digest, images_digest))
-
-    def others(self, case: str) -> list[BaselineEntry]:
-        """Return the case's entries, whatever their model and image set."""
-        return [entry for entry in self.entries.values() if entry.case == case]
-
-
 def load_baseline(path: Path) -> Baseline | None:
-    """Return the baseline in a file, None where there is no file; `BaselineError` when it breaks the schema."""
+    """Return the baseline in a file, None where there is no file; `BaselineError` when it is damaged or edited."""
     if not path.exists():
         return None
     try:
@@ -115,45 +94,27 @@ def load_baseline(path: Path) -> Baseline | None:
         place = "/".join(str(part) for part in error.absolute_path) or "its top level"
         msg = f"{path}: breaks the baseline schema at {place}: {error.message[:200]}"
         raise BaselineError(msg) from error
-    entries = [BaselineEntry(**{"images": "", **item}) for item in data["entries"]]
-    return Baseline(data["machine"], {entry.key: entry for entry in entries})
-
-
-def entries_of(run: Run) -> list[BaselineEntry]:
-    """Return the entries that accepting this run would store."""
-    suite = run.suite
-    return [
-        BaselineEntry(
-            case=row.case,
-            model=suite["model"]["name"],
-            model_digest=suite["model"]["digest"],
-            images=suite["images"]["origin"],
-            images_digest=suite["images"]["digest"],
-            fps=row.fps,
-            samples_s=list(row.samples_s),
-            dice_fp32=row.info["dice_fp32"]["per_image"],
-            dice_truth=row.info["dice_truth"]["per_image"] if row.info["dice_truth"] else None,
-            versions=dict(row.info["versions"]),
+    if data[FIELD] != _digest(data):
+        msg = (
+            f"{path}: its checksum does not match what it holds: python -m bench baseline is the only way to change it"
         )
-        for row in run.rows.values()
-    ]
-
-
-def updated(baseline: Baseline | None, machine: dict[str, Any], entries: Iterable[BaselineEntry]) -> Baseline:
-    """Return the baseline with these entries put in, in place of those with the same key."""
-    merged = dict(baseline.entries) if baseline else {}
-    merged.update({entry.key: entry for entry in entries})
-    return Baseline(machine, merged)
+        raise BaselineError(msg)
+    entries = [_entry(item) for item in data["entries"]]
+    waivers = tuple(Waiver(**item) for item in data["waivers"])
+    return Baseline(data["machine"], {entry.key: entry for entry in entries}, waivers)
 
 
 def save_baseline(baseline: Baseline, path: Path) -> None:
     """Write a baseline in one step, its entries sorted, so that a review shows what changed."""
-    data = {
+    data: dict[str, Any] = {
         "schema": SCHEMA,
+        FIELD: "",
         "machine": baseline.machine,
-        "entries": [asdict(baseline.entries[key]) for key in sorted(baseline.entries)],
+        "waivers": [asdict(waiver) for waiver in baseline.waivers],
+        "entries": [_packed(baseline.entries[key]) for key in sorted(baseline.entries)],
     }
-    jsonschema.validate(data, JSON_SCHEMA)
+    data[FIELD] = _digest(data)
+    jsonschema.validate(json.loads(json.dumps(data)), JSON_SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".baseline-")
     try:
@@ -165,11 +126,41 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def _digest(data: dict[str, Any]) -> str:
+    return checksum({name: value for name, value in data.items() if name != FIELD})
+
+
+def _packed(entry: BaselineEntry) -> dict[str, Any]:
+    records = ("current", "previous", "anchor")
+    return {**asdict(entry), **{name: _packed_record(getattr(entry, name)) for name in records}}
+
+
+def _packed_record(record: Record | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    runs = [{**asdict(run), "visits": [visit.packed() for visit in run.visits]} for run in record.runs]
+    return {"accepted": asdict(record.accepted), "runs": runs}
+
+
+def _entry(item: dict[str, Any]) -> BaselineEntry:
+    found = BaselineEntry(**{**item, "current": _record(item["current"])})
+    return replace(
+        found,
+        previous=_record(item["previous"]) if item["previous"] else None,
+        anchor=_record(item["anchor"]) if item["anchor"] else None,
+    )
+
+
+def _record(item: dict[str, Any]) -> Record:
+    runs = [{**run, "visits": tuple(Visit.unpacked(visit) for visit in run["visits"])} for run in item["runs"]]
+    return Record(Acceptance(**item["accepted"]), tuple(StoredRun(**run) for run in runs))
+
+
 def _dumped(data: dict[str, Any]) -> str:
-    """Return JSON with one line per field of an entry: short files that still show changes line by line."""
+    """Return JSON with one line per field of an entry: short, and changes show line by line."""
     entries = []
     for entry in data["entries"]:
         fields = ",\n".join(f"   {json.dumps(name)}: {json.dumps(value)}" for name, value in entry.items())
         entries.append("  {\n" + fields + "\n  }")
-    head = json.dumps({"schema": data["schema"], "machine": data["machine"]}, indent=1)[1:-2]
+    head = json.dumps({name: value for name, value in data.items() if name != "entries"}, indent=1)[1:-2]
     return "{" + head + ',\n "entries": [\n' + ",\n".join(entries) + "\n ]\n}\n"

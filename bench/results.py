@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from bench.case import PRECISIONS
+from bench.checksum import FIELD, run_checksum
+from bench.visits import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,8 @@ _DICE = {
     "required": ["mean", "worst", "worst_image", "per_image"],
     "properties": {"mean": _SCORE, "worst": _SCORE, "worst_image": _TEXT, "per_image": _PER_IMAGE},
 }
+_SECONDS = {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}}
+_CANARY = {**_SECONDS, "minItems": 2, "maxItems": 2}
 _ROW = {
     "type": "object",
     "required": ["case", "precision", "batch_size", "samples_s", "images", "dice_fp32", "dice_truth", "versions"],
@@ -49,11 +53,20 @@ _ROW = {
         "case": _TEXT,
         "precision": {"enum": list(PRECISIONS)},
         "batch_size": {"type": "integer", "minimum": 1},
-        "samples_s": {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}},
+        "samples_s": _SECONDS,
         "images": {"type": "array", "items": _TEXT},
         "dice_fp32": _DICE,
         "dice_truth": {"anyOf": [_DICE, {"type": "null"}]},
         "versions": {"type": "object"},
+        "canary_s": _CANARY,
+        "again": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["samples_s", "canary_s"],
+                "properties": {"samples_s": _SECONDS, "canary_s": _CANARY},
+            },
+        },
     },
 }
 
@@ -75,6 +88,15 @@ class Row:
     """Seconds per inference of each round, in order."""
     info: Mapping[str, Any]
     """The row's `extra_info`."""
+
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """The case's rounds, and those timed again because the gate was undecided, each with its canary."""
+        first = {"samples_s": self.samples_s, "canary_s": self.info.get("canary_s")}
+        return tuple(
+            Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
+            for item in (first, *self.info.get("again", ()))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +127,11 @@ def read_run(path: Path) -> Run:
     except ValueError as error:
         msg = f"{path}: not JSON ({error}); was the run cut short?"
         raise RunFileError(msg) from error
-    return parse_run(data, str(path))
+    run = parse_run(data, str(path))
+    if data["suite"].get(FIELD) != run_checksum(data):
+        msg = f"{path}: its checksum does not match what it holds: it was changed after it was measured"
+        raise RunFileError(msg)
+    return run
 
 
 def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here

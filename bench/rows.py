@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def row_info(
-    opened: OpenEngine, source: NetworkSource, images: ImageSet, fidelity: Fidelity, samples_s: list[float]
+    opened: OpenEngine,
+    source: NetworkSource,
+    images: ImageSet,
+    fidelity: Fidelity,
+    samples_s: list[float],
+    canary_s: list[float],
 ) -> dict[str, Any]:
     """Return a row's `extra_info`: names and digests, speed, fidelity, cost, and the precision really run."""
     case = opened.case
@@ -40,6 +45,7 @@ def row_info(
         "threads": source.threads,
         "versions": opened.versions,
         "samples_s": samples_s,
+        "canary_s": canary_s,
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.again import first_batch
 from bench.engines import check_label
 from bench.fidelity import judge
 from bench.rows import row_info
 from bench.timing import device_clock
-from models.images import normalise
 
 if TYPE_CHECKING:
+    from bench.canary import Canary
     from bench.engines import OpenEngine
     from bench.fidelity import Reference
     from bench.source import NetworkSource
@@ -23,6 +24,7 @@ def test_inference(
     source: NetworkSource,
     images: ImageSet,
     reference: Reference,
+    canary: Canary,
     record_row: Any,  # noqa: ANN401 - a callable of the session
 ) -> None:
     """Time rounds of inferences on real images, inputs ready on the device, one synchronize a round.
@@ -33,11 +35,13 @@ def test_inference(
     check_label(case, engine)
     fidelity = judge(engine, images, case.batch_size, reference)
     opened.memory.sample()
-    engine.copy_in(normalise(images.images[[index % len(images.names) for index in range(case.batch_size)]]))
+    engine.copy_in(first_batch(images, case.batch_size))
     benchmark.group = f"batch size {case.batch_size}"
+    before_s = canary.measure()
     with device_clock.bound(engine):
         benchmark(engine.enqueue)
+    canary_s = [before_s, canary.measure()]
     if benchmark.stats is not None:
         samples_s = [float(value) for value in benchmark.stats.stats.data]
-        benchmark.extra_info.update(row_info(opened, source, images, fidelity, samples_s))
+        benchmark.extra_info.update(row_info(opened, source, images, fidelity, samples_s, canary_s))
         record_row(benchmark.extra_info)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench.backend import Engine
 
@@ -75,3 +76,34 @@ def warm_up(engine: Engine, least_s: float = 0.3) -> int:
         engine.synchronize()
         count += 1
     return count
+
+
+def call_s(work: Callable[[], object]) -> float:
+    """Return the seconds of one call."""
+    watch = Stopwatch()
+    work()
+    return watch.elapsed_s
+
+
+def inferences_per_round(engine: Engine, least_s: float) -> int:
+    """Return how many inferences make a round of at least `least_s` seconds, by the quickest of three."""
+    return max(1, round(least_s / min(round_s(engine, 1) for _ in range(3))))
+
+
+def rounds_s(engine: Engine, inferences: int, seconds: float, least: int = 5) -> list[float]:
+    """Return the seconds per inference of rounds run one after another for `seconds`, at least `least` of them."""
+    watch = Stopwatch()
+    found: list[float] = []
+    while len(found) < least or watch.elapsed_s < seconds:
+        found.append(round_s(engine, inferences))
+    return found
+
+
+def neighbour(work: Callable[[], object], seed: int) -> None:
+    """Work and rest in turns of 1 to 8 seconds until killed, as another tenant of the machine would."""
+    turns = random.Random(seed)  # noqa: S311 - not for secrets
+    while True:
+        watch, busy_s = Stopwatch(), turns.uniform(1, 8)
+        while watch.elapsed_s < busy_s:
+            work()
+        time.sleep(turns.uniform(1, 8))

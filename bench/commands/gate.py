@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.baseline import BaselineError, load_baseline
-from bench.gate import BAD, judge_run
-from bench.limits import MAX_FPS_DROP
+from bench.entries import Acceptance, Baseline, entries_of
+from bench.gate import findings, judge_run
 from bench.results import RunFileError, read_run
+from bench.status import exit_status
 
 if TYPE_CHECKING:
     import argparse
+
+    from bench.results import Run
 
 _BASELINES = Path(__file__).parents[2] / "fixtures" / "baselines"
 
@@ -22,23 +25,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="file written by pytest bench/ --benchmark-json")
     parser.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine the run names)")
     parser.add_argument(
-        "--max-fps-drop", type=float, default=MAX_FPS_DROP, help="allowed loss of FPS as a share (default: %(default)s)"
+        "--against", type=Path, nargs="+", metavar="RUN", help="judge against these runs in place of a baseline"
     )
+    parser.add_argument(
+        "--max-fps-drop",
+        type=float,
+        help="allowed loss of FPS as a share (default: 0.01 to 0.05, as the machine's own spread has it)",
+    )
+    parser.add_argument("--strict", action="store_true", help="fail INCONCLUSIVE and NO_BASELINE cases too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one verdict per case and return the exit status."""
+    """Print one verdict per case and the joint findings, and return the exit status."""
     try:
-        found = read_run(options.run)
-        path = options.baseline or _BASELINES / f"{found.suite['machine']['id']}.json"
-        baseline = load_baseline(path)
-        if baseline is None and options.baseline:
-            msg = f"{path}: no such baseline file"
+        if options.max_fps_drop is not None and not 0 < options.max_fps_drop < 1:
+            msg = f"--max-fps-drop {options.max_fps_drop:g}: must be a share between 0 and 1"
             raise BaselineError(msg)
+        found = read_run(options.run)
+        baseline = _baseline(options, found)
     except (RunFileError, BaselineError) as error:
         print(f"cannot judge: {error}", file=sys.stderr)
         return 2
     verdicts = judge_run(found, baseline, options.max_fps_drop)
     for verdict in verdicts:
         print(f"{verdict.status.value:14} {verdict.case:32} {verdict.evidence}")
-    return 1 if any(verdict.status in BAD for verdict in verdicts) else 0
+    for line in findings(found, verdicts):
+        print(f"- {line}")
+    if not verdicts:
+        print("cannot judge: the run holds no case", file=sys.stderr)
+        return 2
+    return exit_status(verdicts, strict=options.strict)
+
+
+def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
+    """Return what to judge against: the runs named, the file named, or the machine's own, None where it has none."""
+    if options.against:
+        runs = [read_run(path) for path in options.against]
+        common = set.intersection(*(set(run.rows) for run in runs))
+        first = runs[0]
+        entries = entries_of(runs, Acceptance("", "", "", ""), sorted(common))
+        return Baseline(dict(first.suite["machine"]), {entry.key: entry for entry in entries})
+    path = options.baseline or _BASELINES / f"{found.suite['machine']['id']}.json"
+    baseline = load_baseline(path)
+    if baseline is None and options.baseline:
+        msg = f"{path}: no such baseline file"
+        raise BaselineError(msg)
+    return baseline

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.baseline import Baseline, entries_of, updated
 from bench.case import PRECISIONS, parse_case
+from bench.checksum import sealed
+from bench.entries import Acceptance, Baseline, entries_of
 from bench.results import SCHEMA, Run, parse_run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 IMAGES = ["a", "b", "c"]
+SPREAD = (0.9975, 1.0, 1.0025)
 MACHINE = {"id": "amd-epyc-2c-avx2", "cpu": "AMD EPYC", "cores": 2, "gpu": None, "driver": None, "runtimes": {}}
 
 
@@ -27,6 +30,11 @@ def scores(per_image: list[list[float]]) -> dict[str, Any]:
         "worst_image": IMAGES[worst],
         "per_image": per_image,
     }
+
+
+def rounds(seconds: float, spread: float = 0.004, count: int = 9) -> list[float]:
+    """Return rounds of a quiet machine about a median."""
+    return [seconds * (1 + spread * (index / (count - 1) - 0.5)) for index in range(count)]
 
 
 def row_json(case: str, fps: float = 100.0, **changes: Any) -> dict[str, Any]:
@@ -47,7 +55,8 @@ def row_json(case: str, fps: float = 100.0, **changes: Any) -> dict[str, Any]:
         "fps": fps,
         "peak_memory_bytes": 50 * 2**20,
         "versions": {parsed.backend: "1.0"},
-        "samples_s": [parsed.batch_size / fps] * 3,
+        "samples_s": rounds(parsed.batch_size / fps),
+        "canary_s": [0.01, 0.01],
     }
     return {"name": f"test_inference[{case}]", "extra_info": {**info, **changes}}
 
@@ -57,6 +66,7 @@ def run_json(*rows: dict[str, Any], **suite: Any) -> dict[str, Any]:
     cases = [row["extra_info"]["case"] for row in rows]
     own = {
         "schema": SCHEMA,
+        "measured": "2030-06-15T12:00:00+00:00",
         "machine": MACHINE,
         "threads": 2,
         "model": {"name": "tiny", "digest": "m1", "weights": "w", "parameters": 1},
@@ -76,12 +86,30 @@ def run_of(*rows: dict[str, Any], **suite: Any) -> Run:
     return parse_run(run_json(*rows, **suite), "a test's run")
 
 
-def baseline_of(*rows: dict[str, Any], **suite: Any) -> Baseline:
-    """Return what accepting a run would store."""
-    return updated(None, MACHINE, entries_of(run_of(*rows, **suite)))
+def baseline_of(*rows: dict[str, Any], apart: tuple[float, ...] = SPREAD, **suite: Any) -> Baseline:
+    """Return what accepting three runs would store whose seconds differ by these factors and nothing else."""
+    return stored([run_of(*rows, **suite) for _ in apart], apart)
+
+
+def stored(runs: list[Run], apart: tuple[float, ...] = SPREAD) -> Baseline:
+    """Return what accepting these runs would store, their seconds drawn apart by these factors."""
+    drawn = [
+        replace(
+            run,
+            rows={
+                case: replace(row, samples_s=tuple(value * factor for value in row.samples_s))
+                for case, row in run.rows.items()
+            },
+        )
+        for run, factor in zip(runs, apart, strict=True)
+    ]
+    entries = entries_of(drawn, Acceptance("ada", "2030-06-01T12:00:00+00:00", "first", "c0ffee"))
+    return Baseline(dict(drawn[0].suite["machine"]), {entry.key: entry for entry in entries})
 
 
 def write(path: Path, data: Any) -> Path:
-    """Write JSON and return where."""
+    """Write JSON, a run with the digest it would have, and return where."""
+    if isinstance(data, dict) and "suite" in data and "benchmarks" in data:
+        data = sealed(data)
     path.write_text(json.dumps(data), encoding="utf-8")
     return path

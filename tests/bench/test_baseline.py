@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from bench.baseline import Baseline, BaselineError, entries_of, load_baseline, save_baseline, updated
+from bench.accept import waived
+from bench.baseline import Baseline, BaselineError, load_baseline, save_baseline
+from bench.entries import Acceptance, Record, Waiver, entries_of
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_of, write
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INT8, FP32 = "openvino-int8-b4", "torch-fp32-b1"
-IMAGES_2 = {"origin": "mine", "digest": "i2", "count": 3, "size": [64, 64]}
+WHO = Acceptance("ada", "2030-06-01T12:00:00+00:00", "first", "c0ffee")
 
 
 @pytest.fixture
@@ -32,38 +34,38 @@ def test_baseline_is_read_back_as_it_was_saved(tmp_path: Path, two: Baseline) ->
 
 
 def test_entries_hold_all_that_a_later_run_is_compared_with() -> None:
-    run = run_of(row_json(INT8, fps=200.0), row_json(FP32, dice_truth=None))
-    int8, fp32 = entries_of(run)
-    assert (int8.case, int8.model, int8.model_digest, int8.images, int8.images_digest) == (
-        INT8,
-        "tiny",
-        "m1",
-        "built-in held-out",
-        "i1",
-    )
-    assert int8.fps == pytest.approx(200)
-    assert int8.samples_s == list(run.rows[INT8].samples_s)
-    assert int8.dice_fp32 == run.rows[INT8].info["dice_fp32"]["per_image"]
+    again = {"samples_s": [0.021] * 3, "canary_s": [0.02, 0.03]}
+    runs = [run_of(row_json(INT8, fps=fps, again=[again]), row_json(FP32, dice_truth=None)) for fps in (200.0, 210.0)]
+    int8, fp32 = entries_of(runs, WHO)
+    assert (int8.case, int8.model, int8.model_digest) == (INT8, "tiny", "m1")
+    assert (int8.images, int8.images_digest, int8.calibration) == ("built-in held-out", "i1", "c1")
+    assert (int8.threads, int8.versions, int8.current.accepted) == (2, {"openvino": "1.0"}, WHO)
+    assert int8.fps == pytest.approx((200 * 210) ** 0.5, rel=1e-3)
+    assert [len(run.visits) for run in int8.current.runs] == [2, 2]
+    first, second = int8.current.runs[0].visits
+    assert len(first.samples_s) == 8
+    assert (second.samples_s, second.canary_s) == ((0.021,) * 3, (0.02, 0.03))
+    assert int8.current.runs[0].dice_fp32 == runs[0].rows[INT8].info["dice_fp32"]["per_image"]
     assert (int8.dice_truth is None, fp32.dice_truth) == (False, None)
-    assert int8.versions == {"openvino": "1.0"}
 
 
 def test_saved_file_changes_by_the_lines_of_what_changed(tmp_path: Path, two: Baseline) -> None:
     save_baseline(two, tmp_path / "a.json")
-    save_baseline(updated(two, MACHINE, entries_of(run_of(row_json(FP32, fps=123.0)))), tmp_path / "b.json")
+    entry = two.entries[FP32, "m1", "i1"]
+    changed = replace(two, entries={**two.entries, entry.key: replace(entry, threads=7)})
+    save_baseline(changed, tmp_path / "b.json")
     before, after = ((tmp_path / name).read_text().splitlines() for name in ("a.json", "b.json"))
-    changed = {new.split(":")[0].strip() for old, new in zip(before, after, strict=True) if old != new}
-    assert changed == {'"fps"', '"samples_s"'}
+    differing = {new.split(":")[0].strip() for old, new in zip(before, after, strict=True) if old != new}
+    assert differing == {'"checksum"', '"threads"'}
 
 
-def test_update_replaces_entries_of_the_same_key_and_keeps_the_others(two: Baseline) -> None:
-    mine = entries_of(run_of(row_json(INT8, fps=50.0), images=IMAGES_2))
-    again = entries_of(run_of(row_json(INT8, fps=70.0)))
-    found = updated(updated(two, MACHINE, mine), MACHINE, again)
-    assert len(found.entries) == 3
-    rates = {digest: found.find(INT8, "m1", digest) for digest in ("i1", "i2")}
-    assert {digest: entry.fps for digest, entry in rates.items() if entry} == {"i1": 70.0, "i2": 50.0}
-    assert two.entries[INT8, "m1", "i1"].fps == 100.0
+def test_record_waivers_and_history_are_read_back(tmp_path: Path, two: Baseline) -> None:
+    entry = two.entries[INT8, "m1", "i1"]
+    older = replace(entry, previous=entry.current, anchor=entry.current)
+    waiver = Waiver(INT8, 0.1, "known", "2030-01-01", "ada")
+    found = waived(replace(two, entries={**two.entries, entry.key: older}), waiver)
+    save_baseline(found, tmp_path / "machine.json")
+    assert load_baseline(tmp_path / "machine.json") == found
 
 
 @pytest.mark.parametrize("key", [("torch-int8-b4", "m1", "i1"), (INT8, "m2", "i1"), (INT8, "m1", "i2")])
@@ -81,20 +83,28 @@ def _entry(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda data: data["entries"][0].update(changes)
 
 
+def _run(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda data: data["entries"][0]["current"]["runs"][0].update(changes)
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda data: data.update(schema=2), "schema"),
+        (lambda data: data.update(schema=1), "schema"),
+        (lambda data: data.pop("checksum"), "its top level"),
         (lambda data: data.pop("machine"), "its top level"),
         (lambda data: data.update(extra=1), "its top level"),
         (lambda data: data["machine"].clear(), "machine"),
         (lambda data: data["entries"][0].pop("model_digest"), "entries/0"),
         (_entry(note="by hand"), "entries/0"),
-        (_entry(fps=0), "entries/0/fps"),
-        (_entry(fps="fast"), "entries/0/fps"),
-        (_entry(samples_s=[]), "entries/0/samples_s"),
-        (_entry(dice_fp32=[[1.2, 1.0]]), "entries/0/dice_fp32/0/0"),
-        (_entry(dice_truth="good"), "entries/0/dice_truth"),
+        (_entry(threads="many"), "entries/0/threads"),
+        (_entry(current=None), "entries/0/current"),
+        (_run(visits=[]), "entries/0/current/runs/0/visits"),
+        (_run(visits=[[[0], []]]), "entries/0/current/runs/0/visits/0/0/0"),
+        (_run(visits=[[[1]]]), "entries/0/current/runs/0/visits/0"),
+        (_run(dice_fp32=[[1.2, 1.0]]), "entries/0/current/runs/0/dice_fp32/0/0"),
+        (_run(dice_truth="good"), "entries/0/current/runs/0/dice_truth"),
+        (lambda data: data["waivers"].append({"case": "x"}), "waivers/0"),
     ],
 )
 def test_file_that_breaks_the_schema_is_refused_at_its_place(
@@ -110,6 +120,17 @@ def test_file_that_breaks_the_schema_is_refused_at_its_place(
     assert str(caught.value).startswith(f"{path}: breaks the baseline schema at {place}:")
 
 
+@pytest.mark.parametrize(("old", "new"), [('"threads": 2', '"threads": 3'), ("0.995", "0.996"), ("c0ffee", "c0ffef")])
+def test_file_that_was_changed_by_hand_is_refused(tmp_path: Path, two: Baseline, old: str, new: str) -> None:
+    path = tmp_path / "machine.json"
+    save_baseline(two, path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(BaselineError, match=r"machine\.json: its checksum does not match what it holds"):
+        load_baseline(path)
+
+
 @pytest.mark.parametrize("content", [b"", b'{"schema": 1, "machine"', b"\xff\xfe"])
 def test_file_that_is_no_json_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "machine.json").write_bytes(content)
@@ -120,7 +141,7 @@ def test_file_that_is_no_json_is_refused_by_name(tmp_path: Path, content: bytes)
 def test_value_that_breaks_the_schema_is_not_saved(tmp_path: Path, two: Baseline) -> None:
     save_baseline(two, tmp_path / "machine.json")
     before = (tmp_path / "machine.json").read_text()
-    bad = replace(two.entries[INT8, "m1", "i1"], samples_s=[])
+    bad = replace(two.entries[INT8, "m1", "i1"], current=Record(WHO, ()))
     with pytest.raises(jsonschema.ValidationError):
         save_baseline(Baseline(MACHINE, {bad.key: bad}), tmp_path / "machine.json")
     assert (tmp_path / "machine.json").read_text() == before
@@ -138,7 +159,7 @@ def test_interrupted_save_keeps_the_old_file_and_leaves_no_other(
 
     monkeypatch.setattr("bench.baseline._dumped", fail)
     with pytest.raises(type(failure)):
-        save_baseline(updated(two, MACHINE, entries_of(run_of(row_json(FP32, fps=1.0)))), tmp_path / "machine.json")
+        save_baseline(baseline_of(row_json(FP32, fps=1.0)), tmp_path / "machine.json")
     assert (tmp_path / "machine.json").read_text() == before
     assert [path.name for path in tmp_path.iterdir()] == ["machine.json"]
 

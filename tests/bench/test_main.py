@@ -70,7 +70,7 @@ def test_machine_without_a_baseline_is_judged_by_the_floors(tmp_path: Path, stor
 
 
 @pytest.mark.parametrize(
-    "fault", ["run is gone", "run is cut", "run is foreign", "baseline is gone", "baseline is bad"]
+    "fault", ["run is gone", "run is cut", "run is foreign", "run is edited", "baseline is gone", "baseline is bad"]
 )
 def test_files_that_cannot_be_judged_exit_with_2_and_one_line(
     tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str], fault: str
@@ -82,6 +82,8 @@ def test_files_that_cannot_be_judged_exit_with_2_and_one_line(
         run.write_text(run.read_text()[:-50])
     elif fault == "run is foreign":
         write(run, {"benchmarks": []})
+    elif fault == "run is edited":
+        run.write_text(run.read_text().replace("0.995", "0.999", 1))
     elif fault == "baseline is gone":
         baseline.unlink()
     else:
@@ -104,6 +106,54 @@ def test_command_runs_from_the_root_without_torch(tmp_path: Path) -> None:
     imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
     assert "bench.gate" in imported
     assert not {"torch", "pytest", "onnx", "openvino", "onnxruntime"} & imported
+
+
+def test_another_machine_s_run_cannot_be_judged_and_exits_with_2(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8), machine={**MACHINE, "cpu": "Intel Xeon"}))
+    assert main(["gate", str(run), "--baseline", str(stored)]) == 2
+    assert "CPU AMD EPYC -> Intel Xeon" in capsys.readouterr().out
+
+
+def test_run_without_a_case_cannot_be_judged(tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", str(write(tmp_path / "run.json", run_json()))]) == 2
+    assert "the run holds no case" in capsys.readouterr().err
+
+
+def test_strict_fails_what_has_no_baseline(tmp_path: Path, stored: Path) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json("torch-fp32-b1")))
+    assert main(["gate", str(run)]) == 0
+    assert main(["gate", str(run), "--strict"]) == 1
+
+
+def test_run_can_be_judged_against_other_runs(tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [write(tmp_path / f"{fps}.json", run_json(row_json(INT8, fps=fps))) for fps in (199.0, 200.0, 201.0)]
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    assert main(["gate", str(run), "--against", *map(str, others)]) == 1
+    assert "FPS 200.0 -> 100.0, -50.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-0.1"])
+def test_limit_that_is_no_share_is_refused(tmp_path: Path, stored: Path, share: str) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    assert main(["gate", str(run), f"--max-fps-drop={share}"]) == 2
+
+
+def test_two_runs_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write(tmp_path / "a.json", run_json(row_json(INT8), row_json("torch-fp32-b1")))
+    other = run_json(row_json(INT8, fps=50.0, versions={"openvino": "2.0"}), machine={**MACHINE, "driver": "9"})
+    b = write(tmp_path / "b.json", other)
+    assert main(["compare", str(a), str(b)]) == 0
+    text = capsys.readouterr().out
+    assert "- driver None -> 9" in text
+    assert "- openvino 1.0 -> 2.0" in text
+    assert "FPS 100.0 -> 50.0, -50.0%" in text
+    assert ", slower; Dice 0.9923 -> 0.9923" in text
+    assert "not in every run" in text
+    assert "one process each" in text
+    b.write_text(b.read_text()[:-9])
+    assert main(["compare", str(a), str(b)]) == 2
 
 
 def test_help_lists_every_command_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:

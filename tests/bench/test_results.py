@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.results import RunFileError, fps, parse_run, read_run
+from bench.visits import Visit
 from tests.bench.runs import row_json, run_json, write
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ def test_file_that_is_no_run_is_refused_by_name(tmp_path: Path, content: str, wh
     assert what in str(caught.value)
 
 
+@pytest.mark.parametrize(("old", "new"), [("0.995", "0.996"), ('"m1"', '"m2"'), ('"checksum"', '"checksun"')])
+def test_file_that_was_changed_by_hand_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    path = write(tmp_path / "run.json", run_json(row_json(ROW)))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(RunFileError, match=r"run\.json: its checksum does not match what it holds"):
+        read_run(path)
+
+
+def test_visits_are_the_first_rounds_and_those_timed_again() -> None:
+    again = {"samples_s": [0.5], "canary_s": [0.1, 0.2]}
+    row = parse_run(run_json(row_json(ROW, samples_s=[0.4, 0.6], again=[again])), "here").rows[ROW]
+    assert row.visits == (Visit((0.4, 0.6), (0.01, 0.01)), Visit((0.5,), (0.1, 0.2)))
+
+
 def test_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(RunFileError, match=r"gone\.json: cannot be read \(No such file"):
         read_run(tmp_path / "gone.json")
@@ -109,6 +125,8 @@ def _row(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (_row(samples_s=None), "at samples_s"),
         (_row(batch_size=None), "at batch_size"),
         (_row(precision="int4"), "at precision"),
+        (_row(canary_s=[1.0]), "at canary_s"),
+        (_row(again=[{"samples_s": [1.0]}]), "at again/0"),
         (_row(dice_fp32=None), "at dice_fp32"),
         (_row(dice_fp32={"mean": 1.0}), "at dice_fp32: 'worst'"),
         (_row(images=["a"]), "openvino-int8-b4: 1 images, but Dice of 3"),

@@ -1,0 +1,130 @@
+"""How runs become the standard: at least three, whole, alike, and with a reason where they are worse than before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.entries import Baseline, entries_of
+from bench.fingerprint import differences, surroundings
+from bench.gate import judge_run
+from bench.status import BAD, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.entries import Acceptance, BaselineEntry, Waiver
+    from bench.results import Run
+
+LEAST_RUNS = 3
+"""Fewer process runs say nothing of how far they differ."""
+
+
+class AcceptError(ValueError):
+    """Runs that cannot become a baseline; the text says why and what to do."""
+
+
+def accept(baseline: Baseline | None, runs: Sequence[Run], accepted: Acceptance) -> Baseline:
+    """Return the baseline with these runs in it; `AcceptError` when they are too few, broken, unlike or worse.
+
+    A case's former record becomes its previous one, and its first stays its anchor. Other entries are kept.
+    """
+    _check(runs)
+    first = runs[0]
+    machine = dict(first.suite["machine"])
+    if baseline:
+        _check_against(baseline, runs, accepted)
+    entries = dict(baseline.entries) if baseline else {}
+    for entry in entries_of(runs, accepted):
+        entries[entry.key] = _after(entries.get(entry.key), entry)
+    return Baseline(machine, entries, baseline.waivers if baseline else ())
+
+
+def pinned(baseline: Baseline, cases: Sequence[str]) -> Baseline:
+    """Return the baseline with these cases' present records as their anchors; `AcceptError` for an unknown case."""
+    _check_held(baseline, cases)
+    entries = {
+        key: replace(entry, anchor=None) if entry.case in cases else entry for key, entry in baseline.entries.items()
+    }
+    return replace(baseline, entries=entries)
+
+
+def dropped(baseline: Baseline, cases: Sequence[str]) -> Baseline:
+    """Return the baseline without these cases, which are then no longer missed; `AcceptError` for an unknown case."""
+    _check_held(baseline, cases)
+    entries = {key: entry for key, entry in baseline.entries.items() if entry.case not in cases}
+    waivers = tuple(waiver for waiver in baseline.waivers if waiver.case not in cases)
+    return replace(baseline, entries=entries, waivers=waivers)
+
+
+def waived(baseline: Baseline, waiver: Waiver) -> Baseline:
+    """Return the baseline with this waiver in place of the case's former one; `AcceptError` for an unknown case."""
+    _check_held(baseline, [waiver.case])
+    others = [other for other in baseline.waivers if other.case != waiver.case]
+    return replace(baseline, waivers=tuple(sorted([*others, waiver], key=lambda each: each.case)))
+
+
+def _after(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
+    if old is None:
+        return new
+    return replace(new, previous=old.current, anchor=old.anchor or old.current)
+
+
+def _check(runs: Sequence[Run]) -> None:
+    """Raise unless these are enough whole runs of one thing."""
+    if len(runs) < LEAST_RUNS:
+        msg = f"{len(runs)} runs: at least {LEAST_RUNS} are needed, each of a process of its own (make baseline)"
+        raise AcceptError(msg)
+    if len({run.suite.get("checksum") for run in runs}) < len(runs):
+        msg = "the same run is given twice: each must be of a process of its own"
+        raise AcceptError(msg)
+    first = runs[0]
+    for number, run in enumerate(runs, 1):
+        if run.failed:
+            case, reason = next(iter(run.failed.items()))
+            msg = f"run {number} has a failed case, {case} ({reason}): a failing run cannot become a baseline"
+            raise AcceptError(msg)
+        if not run.rows:
+            msg = f"run {number} measured nothing"
+            raise AcceptError(msg)
+        if run.rows.keys() != first.rows.keys():
+            odd = ", ".join(sorted(run.rows.keys() ^ first.rows.keys()))
+            msg = f"runs 1 and {number} did not measure the same cases: {odd}"
+            raise AcceptError(msg)
+        unlike = _unlike(first, run)
+        if unlike:
+            msg = f"runs 1 and {number} differ in more than noise: {unlike}"
+            raise AcceptError(msg)
+
+
+def _unlike(one: Run, other: Run) -> str:
+    for part in ("model", "images"):
+        if one.suite[part]["digest"] != other.suite[part]["digest"]:
+            return f"{part} {one.suite[part]} and {other.suite[part]}"
+    found = differences(surroundings(one), surroundings(other))
+    words = [*found.speed, *found.accuracy, *found.named]
+    changed = [case for case in one.rows if one.rows[case].info["versions"] != other.rows[case].info["versions"]]
+    return ", ".join(dict.fromkeys([*words, *(f"versions of {case}" for case in changed)]))
+
+
+def _check_against(baseline: Baseline, runs: Sequence[Run], accepted: Acceptance) -> None:
+    """Raise when the runs are of another machine, or worse than the baseline and nobody says why."""
+    found = differences(baseline.machine, runs[0].suite["machine"])
+    if found.speed or found.accuracy:
+        words = ", ".join(dict.fromkeys([*found.speed, *found.accuracy]))
+        msg = f"these runs are of another machine than the baseline ({words}): store them in a file of their own"
+        raise AcceptError(msg)
+    verdicts = judge_run(runs[0], baseline, others=runs[1:])
+    worse = [verdict for verdict in verdicts if verdict.status in BAD - {Status.MISSING}]
+    if worse and not accepted.why:
+        lines = "\n".join(f"  {verdict.case}: {verdict.evidence}" for verdict in worse)
+        msg = f'these runs are worse than the baseline; accept them with --reason "..." if that is meant:\n{lines}'
+        raise AcceptError(msg)
+
+
+def _check_held(baseline: Baseline, cases: Sequence[str]) -> None:
+    held = {entry.case for entry in baseline.entries.values()}
+    unknown = [case for case in cases if case not in held]
+    if unknown:
+        msg = f"the baseline holds no {', '.join(unknown)}; it holds {', '.join(sorted(held))}"
+        raise AcceptError(msg)

@@ -1,0 +1,112 @@
+"""Change a stored baseline, the only way there is: accept runs, waive a loss, pin an anchor, drop a case, show it."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.accept import AcceptError, accept, dropped, pinned, waived
+from bench.baseline import BaselineError, load_baseline, save_baseline
+from bench.case import parse_case
+from bench.entries import Acceptance, Waiver, speed
+from bench.results import RunFileError, read_run
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bench.entries import Baseline
+
+_BASELINES = Path(__file__).parents[2] / "fixtures" / "baselines"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    taking = actions.add_parser("accept", help="store three or more runs as the machine's baseline")
+    taking.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="files of pytest bench/ --benchmark-json")
+    waiving = actions.add_parser("waive", help="tolerate a known loss of FPS until a day")
+    waiving.add_argument("case")
+    waiving.add_argument("--limit", type=float, required=True, help="loss of FPS tolerated, as a share")
+    waiving.add_argument("--expires", type=_day, required=True, help="last day it holds, such as 2030-12-31")
+    pinning = actions.add_parser("pin", help="make cases' present record the anchor that drift is counted from")
+    dropping = actions.add_parser("drop", help="forget cases, which are then no longer missed")
+    for each in (pinning, dropping):
+        each.add_argument("cases", nargs="+", metavar="CASE")
+    for each in (taking, waiving, pinning, dropping):
+        each.add_argument("--reason", default="", help="why; needed to accept runs that are worse")
+        each.add_argument("--who", default=None, help="who decides (default: the user's name)")
+    for each in (taking, waiving, pinning, dropping, actions.add_parser("show", help="print what is stored")):
+        each.add_argument("--baseline", type=Path, required=each is not taking, help="baseline file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it, and return 0, or 2 where it was refused."""
+    try:
+        if options.action == "show":
+            return _show(_held(options.baseline))
+        if options.action == "accept":
+            path, baseline = _accepted(options)
+        else:
+            path, baseline = options.baseline, _changed(options, _held(options.baseline))
+        save_baseline(baseline, path)
+    except (AcceptError, BaselineError, RunFileError) as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+    print(f"{path}: {len(baseline.entries)} entries, {len(baseline.waivers)} waivers; read its diff, then commit it")
+    return 0
+
+
+def _accepted(options: argparse.Namespace) -> tuple[Path, Baseline]:
+    runs = [read_run(path) for path in options.runs]
+    path = options.baseline or _BASELINES / f"{runs[0].suite['machine']['id']}.json"
+    commit = str(runs[0].suite.get("commit", "unknown"))
+    return path, accept(load_baseline(path), runs, _acceptance(options, commit))
+
+
+def _changed(options: argparse.Namespace, baseline: Baseline) -> Baseline:
+    if not options.reason.strip():
+        msg = f'{options.action} needs --reason "..."'
+        raise AcceptError(msg)
+    if options.action == "pin":
+        return pinned(baseline, options.cases)
+    if options.action == "drop":
+        return dropped(baseline, options.cases)
+    if not 0 < options.limit < 1:
+        msg = f"--limit {options.limit:g}: must be a share between 0 and 1"
+        raise AcceptError(msg)
+    who = options.who or getpass.getuser()
+    return waived(baseline, Waiver(options.case, options.limit, options.reason, options.expires.isoformat(), who))
+
+
+def _acceptance(options: argparse.Namespace, commit: str) -> Acceptance:
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Acceptance(options.who or getpass.getuser(), now, options.reason.strip(), commit)
+
+
+def _held(path: Path) -> Baseline:
+    baseline = load_baseline(path)
+    if baseline is None:
+        msg = f"{path}: no such baseline file"
+        raise BaselineError(msg)
+    return baseline
+
+
+def _show(baseline: Baseline) -> int:
+    print(f"{baseline.machine['id']}: {len(baseline.entries)} entries")
+    for entry in sorted(baseline.entries.values(), key=lambda each: (parse_case(each.case), each.key)):
+        accepted = entry.current.accepted
+        drift = f", {entry.fps / speed(entry.case, entry.anchor) - 1:+.1%} since the anchor" if entry.anchor else ""
+        print(
+            f"{entry.case:32} {entry.fps:9.1f} FPS{drift}, {len(entry.current.runs)} runs of {entry.model}, "
+            f"{accepted.when[:10]} by {accepted.who} from {accepted.commit[:12]}: {accepted.why or 'no reason given'}"
+        )
+    for waiver in baseline.waivers:
+        print(f"waived: {waiver.case} to {-waiver.limit:.0%} until {waiver.expires} by {waiver.who}: {waiver.reason}")
+    return 0
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(text)

@@ -1,0 +1,83 @@
+"""Compare two runs side by side: two commits, two versions of a library, or two machines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.accuracy import target_mean
+from bench.entries import Acceptance, entries_of
+from bench.fingerprint import differences, surroundings
+from bench.intervals import ALPHA
+from bench.results import RunFileError, read_run
+from bench.speed import changes, words
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bench.intervals import Change
+    from bench.results import Run
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("a", type=Path, metavar="A", help="file written by pytest bench/ --benchmark-json")
+    parser.add_argument("b", type=Path, metavar="B", help="another")
+    parser.add_argument("--more-a", type=Path, nargs="+", default=[], metavar="RUN", help="further runs of what A is")
+    parser.add_argument("--more-b", type=Path, nargs="+", default=[], metavar="RUN", help="further runs of what B is")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what differs around the runs, and a line per case; 0, or 2 where a file cannot be read."""
+    try:
+        old, new = ([read_run(path) for path in paths] for paths in (_a(options), _b(options)))
+    except RunFileError as error:
+        print(f"cannot compare: {error}", file=sys.stderr)
+        return 2
+    common = [case for case in old[0].rows if all(case in each.rows for each in (*old, *new))]
+    if not common:
+        print("cannot compare: the runs share no case", file=sys.stderr)
+        return 2
+    _print_surroundings(old[0], new[0])
+    entries = {entry.case: entry for entry in entries_of(old, Acceptance("", "", "", ""), common)}
+    found = changes(new, entries)
+    for case in common:
+        before, after = (target_mean(each[0].rows[case].info["dice_fp32"]["per_image"]) for each in (old, new))
+        dice = f"Dice {before:.4f} -> {after:.4f}"
+        print(f"{case:32} {words(entries[case].fps, found[case].interval)}, {_sure(found[case])}; {dice}")
+    for case in sorted({case for each in (*old, *new) for case in each.rows} - set(common)):
+        print(f"{case:32} not in every run")
+    if len(old) + len(new) < 3:  # noqa: PLR2004 - two runs of one thing at least
+        print("- one process each: how far processes differ is unknown, and the intervals are of the rounds alone")
+    return 0
+
+
+def _a(options: argparse.Namespace) -> list[Path]:
+    return [options.a, *options.more_a]
+
+
+def _b(options: argparse.Namespace) -> list[Path]:
+    return [options.b, *options.more_b]
+
+
+def _sure(change: Change) -> str:
+    if change.p_slower < ALPHA:
+        return "slower"
+    return "faster" if change.p_faster < ALPHA else "no sure difference"
+
+
+def _print_surroundings(old: Run, new: Run) -> None:
+    found = differences(surroundings(old), surroundings(new))
+    versions = {
+        f"{name} {version} -> {new.rows[case].info['versions'].get(name, 'none')}"
+        for case, row in old.rows.items()
+        if case in new.rows
+        for name, version in row.info["versions"].items()
+        if new.rows[case].info["versions"].get(name) != version
+    }
+    for part in ("model", "images"):
+        if old.suite[part]["digest"] != new.suite[part]["digest"]:
+            print(f"- {part} differ: Dice and FPS are of different work")
+    for line in dict.fromkeys([*found.speed, *found.accuracy, *found.named, *sorted(versions)]):
+        print(f"- {line}")

@@ -1,0 +1,55 @@
+"""What the gate can say of one case, and what of it fails a gated run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.intervals import Interval
+
+
+class Status(str, Enum):
+    """The verdict on a case."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    REGRESSION = "REGRESSION"
+    IMPROVED = "IMPROVED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NO_BASELINE = "NO_BASELINE"
+    NOT_COMPARABLE = "NOT_COMPARABLE"
+    MISSING = "MISSING"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+BAD = frozenset({Status.REGRESSION, Status.MISSING, Status.FAILED})
+"""Verdicts that fail a gated run."""
+STRICT = frozenset({Status.INCONCLUSIVE, Status.NO_BASELINE})
+"""Verdicts that fail it too when asked to be strict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one case, and one sentence of evidence."""
+
+    case: str
+    status: Status
+    evidence: str
+    speed: Interval | None = None
+    """New over stored images per second."""
+    dice_change: float | None = None
+    """Change of the target's mean Dice against the FP32 masks."""
+    undecided: bool = False
+    """Whether timing the case again could settle the verdict, or confirm a loss of speed."""
+
+
+def exit_status(verdicts: Iterable[Verdict], *, strict: bool = False) -> int:
+    """Return 0 for a clean run, 1 for a regressed, failed or vanished case, 2 where a case could not be compared."""
+    found = {verdict.status for verdict in verdicts}
+    if found & (BAD | STRICT if strict else BAD):
+        return 1
+    return 2 if Status.NOT_COMPARABLE in found else 0
