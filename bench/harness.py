@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import openvino as ov
 from rich.progress import track
-from scipy.stats import binom
 
 from bench.cache import Cache
 from bench.case import Case
 from bench.engines import open_engine
+from bench.medians import median_interval
 from bench.results import fps
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
@@ -64,16 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def ratio(turns: list[dict[str, float]], name: str) -> str:
-    """Return in words how the suite's FPS stands to another way's, turn by turn.
-
-    The interval of the median is by its order statistics, which supposes nothing of the noise (Conover 1999, 3.2).
-    """
+    """Return in words how the suite's FPS stands to another way's, turn by turn."""
     if name == "suite":
         return ""
-    ratios = sorted(turn["suite"] / turn[name] for turn in turns)
-    least = int(binom.ppf(0.025, len(ratios), 0.5))
-    interval = f"{ratios[max(0, least - 1)]:.3f} to {ratios[-max(1, least)]:.3f}"
-    return f"   suite / {name} {statistics.median(ratios):.3f} (95 % interval {interval})"
+    median, low, high = median_interval([turn["suite"] / turn[name] for turn in turns])
+    return f"   suite / {name} {median:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
 def _ways(source: NetworkSource, case: Case, folder: Path, seconds: float) -> dict[str, Callable[[], float]]:
@@ -90,7 +85,16 @@ def _ways(source: NetworkSource, case: Case, folder: Path, seconds: float) -> di
 def _suite(folder: Path, case: Case, cache_dir: Path, seconds: float) -> float:
     """Run the suite itself, in a process of its own, and read the FPS from its JSON."""
     out = folder / "suite.json"
-    command = [sys.executable, "-m", "pytest", "bench/", "-q", "--benchmark-quiet", "--model", "unet-small"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "bench/test_inference.py",
+        "-q",
+        "--benchmark-quiet",
+        "--model",
+        "unet-small",
+    ]
     command += ["--backends", case.backend, "--precisions", case.precision, "--batch-sizes", str(case.batch_size)]
     command += ["--device", "cpu", "--cache-dir", str(cache_dir), "--benchmark-json", str(out)]
     command += ["--benchmark-max-time", str(seconds)]

@@ -16,6 +16,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from models.quantize import CALIBRATIONS, calibrate, quantize
 from models.unsigned import unsigned
+from models.variants import VARIANTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,11 @@ def to_int8_typed(int8: Path, path: Path) -> None:
 def to_int8_unsigned(int8: Path, path: Path) -> None:
     """Write the form of a Q/DQ graph that ONNX Runtime and OpenVINO fuse on CPUs."""
     _save(unsigned(onnx.load(int8)), path)
+
+
+def to_variant(int8: Path, variant: str, path: Path) -> None:
+    """Write one of `models.variants.VARIANTS` of a Q/DQ graph, whatever its form."""
+    _save(VARIANTS[variant](onnx.load(int8)), path)
 
 
 def calibration_ranges(fp32: Path, images: NDArray[np.float32], kind: str) -> Ranges:
