@@ -37,7 +37,7 @@ lint: $(VENV)/.ready ## ruff and strict mypy
 
 baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...")
 	for run in 1 2 3; do \
-	  $(PY) -m pytest bench/ -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
+	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
 	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)"
 	rm -f baseline-run-{1,2,3}.json
 

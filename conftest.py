@@ -7,4 +7,5 @@ pytest_plugins = (
     "fixtures.engines",
     "fixtures.gate",
     "fixtures.session",
+    "fixtures.stream",
 )

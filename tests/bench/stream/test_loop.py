@@ -29,7 +29,7 @@ class Quiet(FakeEngine):
         self._last = np.zeros((1, 1, *SIZE), np.float32)
         self._logits = np.zeros((4, 2, *SIZE), np.float32)
 
-    def copy_in(self, batch: np.ndarray) -> None:  # type: ignore[type-arg]
+    def copy_in(self, batch: np.ndarray) -> None:
         """Keep the batch itself."""
         self._last = batch
 
@@ -41,7 +41,7 @@ class Quiet(FakeEngine):
     def synchronize(self) -> None:
         """Do nothing."""
 
-    def view_out(self) -> np.ndarray:  # type: ignore[type-arg]
+    def view_out(self) -> np.ndarray:
         """Return the logits themselves."""
         return self._logits
 
@@ -174,7 +174,7 @@ def test_fault_in_the_consumer_ends_the_workers() -> None:
 
 
 def test_logits_that_are_not_finite_name_their_image() -> None:
-    def broken(batch: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def broken(batch: np.ndarray) -> np.ndarray:
         logits = two_classes(batch)
         logits[(batch[:, 0, 0, 0] > 0) & (batch[:, 0, 0, 1] > 0) & (batch[:, 0, 0, 2] > 0), 1, 3, 3] = np.inf
         return logits
@@ -199,19 +199,22 @@ def test_slow_stage_is_the_one_that_shows() -> None:
         def synchronize(self) -> None:
             Event().wait(0.02)
 
+    def rest(_: int) -> None:
+        Event().wait(0.02)
+
     slow_engine = run(Numbered(10), 1, Kept(), engine=Slow())
     assert slow_engine.stages_s["infer"] >= 0.2 * 0.95
-    slow_reader = run(Numbered(10, on_read=lambda _: Event().wait(0.02) and None), 1, Kept(), workers=1)
+    slow_reader = run(Numbered(10, on_read=rest), 1, Kept(), workers=1)
     assert slow_reader.stages_s["wait"] >= 0.2 * 0.5
     assert slow_reader.workers_s["decode"] >= 0.2 * 0.95
-    slow_consumer = run(Numbered(10), 1, Kept(lambda _: Event().wait(0.02) and None))
+    slow_consumer = run(Numbered(10), 1, Kept(rest))
     assert slow_consumer.stages_s["post_process"] >= 0.2 * 0.95
 
 
 def test_steady_state_allocates_nothing_that_grows() -> None:
     images, taken = distinct(16), []
 
-    def note(index: int, name: str, mask: np.ndarray) -> None:  # type: ignore[type-arg]
+    def note(index: int, name: str, mask: np.ndarray) -> None:
         if index in (400, 3999):
             taken.append(tracemalloc.get_traced_memory()[0])
 
