@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 
 ALPHA = 0.01
 """False alarms of slowness allowed per judged matrix, whatever its number of cases."""
-CANARY_WEIGHT = 0.0
-"""Share of the canary's drift that is taken off a case's."""
-CANARY_DOUBT = 0.5
-"""Share of the canary's drift that is added to the standard error."""
+CANARY_DOUBT = 1.0
+"""Standard error added per drift of the canary, both as logarithms.
+
+It widens and does not correct: on a contended machine its drift and a case's go the same way (correlation 0.3 over
+all cases of the recorded runs) but not by the same factor, so that taking it off adds as much noise as it removes.
+"""
+_TAILS = 0.1
+_LEAST_FREEDOM = 6.0
+"""The noisier a machine, the heavier the tails of its noise: freedom is capped at `_TAILS` / spread, at least this."""
 _POWER = 0.9
 _LEAST_SPREAD = 0.001
 """No machine repeats itself better than to a thousandth, however alike three runs happen to be."""
@@ -86,7 +91,7 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
         return {}
     before, after = (_figures(runs, cases) for runs in (old, new))
     drift = after.canary.mean(axis=0) - before.canary.mean(axis=0)
-    slowdown = after.log_s.mean(axis=0) - before.log_s.mean(axis=0) - CANARY_WEIGHT * drift
+    slowdown = after.log_s.mean(axis=0) - before.log_s.mean(axis=0)
     variance, freedom = _spread(before, after)
     noisy = np.maximum(variance, after.within.mean(axis=0))
     error = np.sqrt(variance / len(old) + noisy / len(new) + (CANARY_DOUBT * drift) ** 2)
@@ -155,16 +160,20 @@ def _spread(before: _Figures, after: _Figures) -> tuple[NDArray[np.float64], flo
     )
     own = np.maximum(np.asarray(squares) / own_freedom, least)
     shared, prior = _prior(own, own_freedom)
-    if math.isinf(prior):
-        return np.full_like(own, shared), own_freedom * float(len(own))
-    moderated = (prior * shared + own_freedom * own) / (prior + own_freedom)
-    return np.maximum(moderated, least), min(prior, own_freedom * float(len(own))) + own_freedom
+    freedom = min(prior, own_freedom * float(len(own))) + own_freedom
+    weight = 1.0 if math.isinf(prior) else prior / (prior + own_freedom)
+    # A case that is itself noisier than the others is not made quieter by them.
+    moderated = np.maximum(weight * shared + (1 - weight) * own, own)
+    typical = math.exp(float(np.log(moderated).mean()) / 2)
+    return moderated, min(freedom, max(_LEAST_FREEDOM, _TAILS / typical))
 
 
 def _prior(variances: NDArray[np.float64], freedom: float) -> tuple[float, float]:
     """Return the variance that the cases share and the degrees of freedom it is worth (Smyth 2004, section 6.2)."""
+    if len(variances) == 1:
+        return float(variances[0]), 0.0
     logs = np.log(variances) - digamma(freedom / 2) + math.log(freedom / 2)
-    excess = (float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0) - float(polygamma(1, freedom / 2))
+    excess = float(np.var(logs, ddof=1)) - float(polygamma(1, freedom / 2))
     if excess <= 0:
         return math.exp(float(logs.mean())), math.inf
     prior = 2 * _inverse_trigamma(excess)

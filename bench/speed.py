@@ -48,9 +48,14 @@ def limit_of(change: Change, given: float | None) -> float:
     return min(MAX_FPS_DROP, max(LEAST_FPS_DROP, SPREADS * change.spread))
 
 
-def is_slower(change: Change, given: float | None) -> bool:
+def is_slower(change: Change, given: float | None = None) -> bool:
     """Whether a case lost speed: more than chance explains in the whole matrix, and more than its limit."""
     return change.p_slower < ALPHA and 1 - change.interval.ratio > limit_of(change, given)
+
+
+def is_undecided(change: Change, given: float | None = None) -> bool:
+    """Whether timing a case again could settle it: a loss to be confirmed, or one that is not excluded."""
+    return is_slower(change, given) or change.worst_loss > (MAX_FPS_DROP if given is None else given)
 
 
 def judge_speed(change: Change, entry: BaselineEntry, given: float | None = None) -> Speed:
@@ -63,7 +68,7 @@ def judge_speed(change: Change, entry: BaselineEntry, given: float | None = None
     faults = [fault for fault in (slower, _since_anchor(change, entry)) if fault]
     if faults:
         return Speed(interval, summary, fault="; ".join(faults))
-    if change.worst_loss > (MAX_FPS_DROP if given is None else given):
+    if is_undecided(change, given):
         seen = f"a loss below {change.smallest_seen:.0%} could not have been seen for sure"
         return Speed(interval, summary, doubt=f"{summary}: {seen}")
     if change.p_faster < ALPHA and interval.ratio - 1 > limit:
