@@ -1,0 +1,160 @@
+"""Segment a folder of images: masks as PNG files, in one stream, which goes on where it was interrupted.
+
+Prints the stream's figures, or writes them as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from rich.console import Console
+
+from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
+from bench.cache import Cache
+from bench.case import PRECISIONS, Case
+from bench.engines import LabelError, check_label, engine_key, open_engine
+from bench.fidelity import NonFiniteError
+from bench.source import NetworkSource
+from bench.stored_images import stored_split
+from bench.stream.images import FileImages
+from bench.stream.measure import PLAIN_SAMPLES, Way, as_json, measure
+from bench.stream.show import progress, remarks, stage_table, throughput_table
+from bench.stream.writer import FolderError, MaskFolder, MaskWriter, write_whole
+from models.files import image_files, read_image
+from models.graphs import GraphError
+from models.images import ImageError, from_folder
+from models.network import ModelError, load_network
+from models.unet import SizeError, check_size
+from models.weights import WeightsError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bench.engines import OpenEngine
+
+_CACHE = Path(__file__).parents[2] / ".bench_cache"
+_INTERRUPTED = 130
+_EXPECTED = (
+    BuildError, FolderError, GraphError, ImageError, LabelError, ModelError, NonFiniteError, OutOfMemoryError,
+    SizeError, UnavailableError, WeightsError,
+)  # fmt: skip
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("--images", type=Path, required=True, metavar="DIR", help="PNG, JPEG or TIFF images of one size")
+    add("--out", type=Path, required=True, metavar="DIR", help="where masks go; found ones are not made again")
+    add("--backend", required=True, choices=names())
+    add("--precision", required=True, choices=PRECISIONS)
+    add("--batch-size", type=int, default=8, metavar="N", help="images per inference (default: %(default)s)")
+    add("--model", help="as in the benchmarks (default: unet on a GPU, unet-small on a CPU)")
+    add("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
+    add("--calibration-images", type=Path, metavar="DIR", help="calibrate INT8 on these (default: built-in ones)")
+    add("--bits", type=int, choices=range(9, 17), metavar="9-16", help="depth of images with more than 8 bits")
+    add("--on-bad-image", choices=("skip", "stop"), default="skip", help="(default: %(default)s, and name it)")
+    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept")
+    add("--plain", action="store_true", help="run the plain loop as well, to compare")
+    add("--json", type=Path, metavar="FILE", help="write the figures there")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Stream the images that have no mask yet; 0 done, 1 bad images left out, 2 cannot run, 130 interrupted."""
+    try:
+        return _run(options)
+    except _EXPECTED as error:
+        print(f"cannot stream: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    paths = image_files(options.images)
+    size = _size(paths, options.bits)
+    case = Case(options.backend, options.precision, _positive(options.batch_size))
+    source = _source(options, size)
+    backend = load_backend(case.backend)
+    reason = backend.supports(case, source.device)
+    if backend.READS == "module" and source.network.onnx_path is not None:
+        reason = "it builds from a PyTorch module, and --model gave an ONNX graph"
+    if reason is not None:
+        msg = f"{case}: {reason}"
+        raise UnavailableError(msg)
+    key = engine_key(backend, source, case)
+    folder = MaskFolder(options.out, {name: key[name] for name in ("case", "recipe", "versions", "size")} | {
+        "network": source.network.digest, "calibration": source.calibration_set.digest, "bits": options.bits,
+    })  # fmt: skip
+    folder.tidy()
+    left = [path for path in paths if not folder.mask_of(path.name).exists()]
+    if not left:
+        print(f"{options.out}: all {len(paths)} masks are there already")
+        return 0
+    if len(left) < len(paths):
+        print(f"{options.out}: {len(paths) - len(left)} masks are there already, {len(left)} are left")
+    with open_engine(source, case) as opened:
+        check_label(case, opened.engine)
+        row = _stream(options, opened, FileImages(left, size, bits=options.bits), folder, source)
+    _tell(row, options)
+    return _INTERRUPTED if row["partial"] else 1 if row["bad_images"] else 0
+
+
+def _stream(
+    options: argparse.Namespace, opened: OpenEngine, images: FileImages, folder: MaskFolder, source: NetworkSource
+) -> dict[str, Any]:
+    classes = max(2, opened.engine.copy_out().shape[1])
+    writer = MaskWriter(folder, images.size, classes, max(1, source.threads // 2))
+    with progress(Console(stderr=True), str(opened.case), len(images)) as tick, writer:
+        way = Way(source.device, source.threads, options.on_bad_image, tick)
+        figures = measure(opened, images, way, writer, PLAIN_SAMPLES if options.plain else 0)
+    return as_json(opened, images, figures)
+
+
+def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
+    console = Console(highlight=False)
+    console.print(throughput_table([row]))
+    console.print(stage_table([row]))
+    for line in remarks([row]):
+        console.print(f"- {line}", markup=False)
+    for image in row["bad_images"]:
+        console.print(f"- left out: {image['reason']}", markup=False)
+    if row["partial"]:
+        console.print("- interrupted: the same command goes on from here")
+    if options.json:
+        write_whole(options.json, (json.dumps({"stream": row}, indent=1) + "\n").encode())
+
+
+def _source(options: argparse.Namespace, size: tuple[int, int]) -> NetworkSource:
+    device = cast("Literal['cpu', 'cuda']", options.device)
+    network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
+    if network.fixed_batch not in {None, options.batch_size} or network.input_size not in {None, size}:
+        msg = f"{network.name}: the graph takes batches of {network.fixed_batch} of {network.input_size} only"
+        raise ModelError(msg)
+    cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
+    folder = options.calibration_images
+    calibration = from_folder(folder, None, size) if folder else stored_split(cache, "calibration", size)
+    return NetworkSource(network, calibration, size, device, cache)
+
+
+def _size(paths: list[Path], bits: int | None) -> tuple[int, int]:
+    """Return the size of the first image that can be read: the engine's."""
+    fault: ImageError | None = None
+    for path in paths:
+        try:
+            height, width = read_image(path, bits).shape
+        except ImageError as error:
+            fault = fault or error
+            continue
+        check_size(height, width)
+        return height, width
+    raise fault or ImageError
+
+
+def _positive(batch_size: int) -> int:
+    if batch_size < 1:
+        msg = f"--batch-size {batch_size}: a whole number from 1"
+        raise UnavailableError(msg)
+    return batch_size

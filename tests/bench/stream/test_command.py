@@ -1,0 +1,188 @@
+"""`python -m bench stream` writes whole masks, goes on where it stopped, and never mixes two engines' masks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.__main__ import main
+from bench.case import Case
+from bench.engines import open_engine
+from bench.fidelity import predict
+from bench.stream.writer import FolderError, MaskFolder, MaskWriter
+from models.images import from_folder
+from models.weights import save_weights
+from tests.bench.networks import quick, sections, tiny_source, trained
+from tests.fixtures.sessions import FACTORY, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+COUNT = 7
+
+
+class Place:
+    """A folder to run the command from, with a tiny network and images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.images, self.out = folder, folder / "images", folder / "out"
+        self.cache, self.calibration = folder / "cache", folder / "calibration"
+        self.images.mkdir()
+        self.calibration.mkdir()
+        (folder / "tinynet.py").write_text(FACTORY)
+        save_weights(trained(), folder / "tiny.safetensors")
+        for name, image in zip("abcdefg", sections("held-out", COUNT).images, strict=True):
+            Image.fromarray(image).save(self.images / f"{name}.png")
+        Image.fromarray(sections("calibration", 1).images[0]).save(self.calibration / "a.png")
+
+    def run(self, *arguments: str, precision: str = "fp32") -> int:
+        """Run the command on one thread."""
+        with quick(), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+            return main([
+                "stream", f"--images={self.images}", f"--out={self.out}", "--backend=openvino", "--batch-size=1",
+                f"--precision={precision}", "--model=tinynet:make", f"--weights={self.folder / 'tiny.safetensors'}",
+                f"--calibration-images={self.calibration}", f"--cache-dir={self.cache}", "--device=cpu", *arguments,
+            ])  # fmt: skip
+
+    def masks(self) -> dict[str, NDArray[np.uint8]]:
+        """Return the masks written."""
+        return {path.stem: np.asarray(Image.open(path)) for path in sorted(self.out.glob("*.png"))}
+
+    def parts(self) -> list[Path]:
+        """Return what is not whole."""
+        return list(self.out.glob(".*"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def wanted(place: Place) -> NDArray[np.uint8]:
+    """Return the masks of the accuracy path."""
+    images = from_folder(place.images)
+    with quick(), open_engine(tiny_source(place.cache, calibration=images), Case("openvino", "fp32", 1)) as opened:
+        return predict(opened.engine, images, 1)[0]
+
+
+def test_every_image_gets_the_accuracy_paths_mask(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = place.folder / "figures.json"
+    assert place.run(f"--json={figures}", "--plain") == 0
+    masks = place.masks()
+    assert list(masks) == list("abcdefg")
+    np.testing.assert_array_equal(np.stack(list(masks.values())), wanted(place) * np.uint8(255))
+    assert place.parts() == []
+    stream = read(figures)["stream"]
+    assert (stream["case"], stream["done"], stream["partial"]) == ("openvino-fp32-b1", COUNT, False)
+    assert stream["plain"]["samples"] == COUNT
+    assert "streams: images in, masks out" in capsys.readouterr().out
+    assert place.run() == 0
+    assert "all 7 masks are there already" in capsys.readouterr().out
+
+
+def test_interrupted_stream_goes_on_where_it_stopped(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = MaskWriter.__call__
+
+    def interrupt(writer: MaskWriter, index: int, name: str, mask: NDArray[np.uint8]) -> None:
+        take(writer, index, name, mask)
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskWriter, "__call__", interrupt)
+        assert place.run() == 130
+    first = {path.name: path.stat().st_mtime_ns for path in place.out.glob("*.png")}
+    assert list(place.masks()) == list("abc")
+    assert "interrupted" in capsys.readouterr().out
+    (place.out / ".c.png.1.part").write_bytes(b"half a mask")
+    assert place.run() == 0
+    assert "3 masks are there already, 4 are left" in capsys.readouterr().out
+    np.testing.assert_array_equal(np.stack(list(place.masks().values())), wanted(place) * np.uint8(255))
+    assert {name: (place.out / name).stat().st_mtime_ns for name in first} == first
+    assert place.parts() == []
+
+
+def test_bad_image_is_left_out_by_name_and_shows_in_the_status(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.images / "d.png").write_bytes((place.images / "d.png").read_bytes()[:300])
+    assert place.run() == 1
+    assert list(place.masks()) == list("abcefg")
+    assert "left out" in (text := " ".join(capsys.readouterr().out.split()))
+    assert "d.png" in text
+    place.out = place.folder / "other"
+    assert place.run("--on-bad-image=stop") == 2
+    assert "d.png: this file cannot be read" in capsys.readouterr().err
+    assert list(place.masks()) == list("abc")
+
+
+def test_masks_of_two_engines_are_never_mixed(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run() == 0
+    before = {path: path.read_bytes() for path in place.out.iterdir()}
+    assert place.run(precision="int8") == 2
+    assert "were made by another network, engine or size" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("--out=images", "it holds PNG files and no stream.json"),
+        ("--batch-size=0", "--batch-size 0: a whole number from 1"),
+        ("--images=nowhere", "there is no such folder"),
+        ("--precision=tf32", "OpenVINO runs"),
+        ("--model=nothing.here:make", "cannot import"),
+    ],
+)
+def test_wrong_command_is_one_error_and_leaves_nothing(
+    place: Place, capsys: pytest.CaptureFixture[str], fault: str, told: str
+) -> None:
+    before = sorted(place.images.iterdir())
+    assert place.run(fault) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("cannot stream: ")
+    assert told in line
+    assert sorted(place.images.iterdir()) == before
+    assert not place.out.exists()
+
+
+def test_write_that_fails_ends_the_stream_and_leaves_no_half_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = MaskFolder(tmp_path / "out", {"case": "a"})
+
+    def full(image: Image.Image, path: Path, **options: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    writer = MaskWriter(folder, (16, 16), 2, 1)
+
+    def write_many() -> None:
+        with writer:
+            for index in range(50):
+                writer(index, f"{index}.png", np.zeros((16, 16), np.uint8))
+
+    with pytest.raises(FolderError, match=r"0\.png: it cannot be written \(No space left on device\)"):
+        write_many()
+    assert [path.name for path in folder.mask_of("x").parent.iterdir()] == ["stream.json"]
+
+
+def test_more_than_two_classes_keep_their_numbers(tmp_path: Path) -> None:
+    folder = MaskFolder(tmp_path / "out", {"case": "a"})
+    mask = np.arange(256, dtype=np.uint8).reshape(16, 16) % 5
+    writer = MaskWriter(folder, (16, 16), 5, 1)
+    with writer:
+        writer(0, "a.tif", mask)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), mask)
