@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,6 +97,27 @@ def rounds_s(engine: Engine, inferences: int, seconds: float, least: int = 5) ->
     while len(found) < least or watch.elapsed_s < seconds:
         found.append(round_s(engine, inferences))
     return found
+
+
+class Delayed:
+    """An engine that loses a known share of its FPS, for proving that the loss is found; each inference is awaited."""
+
+    def __init__(self, engine: Engine, share: float) -> None:
+        self._engine = engine
+        self._factor = 1 / (1 - share)
+
+    def enqueue(self) -> None:
+        """Run one inference, then wait idly busy until it has taken that much longer."""
+        watch = Stopwatch()
+        self._engine.enqueue()
+        self._engine.synchronize()
+        end_s = watch.elapsed_s * self._factor
+        while watch.elapsed_s < end_s:
+            pass
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the engine has
+        """Return what the engine has: everything else is as it was."""
+        return getattr(self._engine, name)
 
 
 def neighbour(work: Callable[[], object], seed: int) -> None:

@@ -17,7 +17,7 @@ from bench.engines import check_label, open_engine
 from bench.machine import this_machine
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
-from bench.timing import inferences_per_round, rounds_s, warm_up
+from bench.timing import Delayed, inferences_per_round, rounds_s, warm_up
 from models.images import normalise
 from models.network import load_network
 
@@ -40,6 +40,7 @@ class Worker:
         cache = Cache(Path(spec["cache_dir"]), _say)
         images = stored_split(cache, "calibration", size)
         source = NetworkSource(load_network(spec["model"]), images, size, spec["device"], cache)
+        source.threads = int(spec.get("threads") or source.threads)
         self._device = str(spec["device"])
         self._canary = Canary(self._device, source.threads)
         self._engines: dict[str, Engine] = {}
@@ -48,6 +49,8 @@ class Worker:
             case = parse_case(name)
             engine = stack.enter_context(open_engine(source, case)).engine
             check_label(case, engine)
+            if spec.get("slow"):
+                engine = Delayed(engine, float(spec["slow"]))
             rows = [index % len(images.names) for index in range(case.batch_size)]
             engine.copy_in(normalise(images.images[rows]))
             warm_up(engine)
@@ -59,11 +62,11 @@ class Worker:
         if message["do"] == "describe":
             return {"machine": this_machine(self._device).as_dict()}
         engine, name = self._engines[message["case"]], message["case"]
-        before = self._canary.measure()
+        before = [self._canary.measure()] if message["canary"] else []
         engine.enqueue()
         engine.synchronize()
         samples_s = rounds_s(engine, self._inferences[name], float(message["seconds"]), _LEAST)
-        return {"samples_s": samples_s, "canary_s": [before, self._canary.measure()]}
+        return {"samples_s": samples_s, "canary_s": [*before, self._canary.measure()] if before else []}
 
 
 def main(spec: dict[str, Any], questions: TextIO, answers: TextIO) -> None:

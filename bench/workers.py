@@ -65,11 +65,10 @@ class Client:
         found: dict[str, Any] = self._ask({"do": "describe"})["machine"]
         return found
 
-    def visit(self, case: str, seconds: float) -> Visit:
-        """Return rounds of one case, timed now for about this long."""
-        answer = self._ask({"do": "time", "case": case, "seconds": seconds})
-        before, after = answer["canary_s"]
-        return Visit(tuple(answer["samples_s"]), (before, after))
+    def visit(self, case: str, seconds: float, *, canary: bool = True) -> Visit:
+        """Return rounds of one case, timed now for about this long, with the canary beside them or without."""
+        answer = self._ask({"do": "time", "case": case, "seconds": seconds, "canary": canary})
+        return Visit.unpacked([answer["samples_s"], answer["canary_s"]])
 
     def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         stdin = self._process.stdin

@@ -35,7 +35,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_worker_times_the_case_it_is_asked_for(spec: dict[str, Any]) -> None:
-    questions = [{"do": "describe"}, {"do": "time", "case": CASE, "seconds": 0.05}]
+    questions = [{"do": "describe"}, {"do": "time", "case": CASE, "seconds": 0.05, "canary": True}]
     answers = io.StringIO()
     main(spec, io.StringIO("".join(f"{json.dumps(question)}\n" for question in questions)), answers)
     ready, described, timed = (json.loads(line) for line in answers.getvalue().splitlines())

@@ -1,0 +1,143 @@
+"""Two workers timed in turns settle whether one is slower, seldom wrongly, and within the budget."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from scipy.stats import trim_mean, ttest_ind
+
+from bench.__main__ import main
+from bench.abba import measure
+from bench.sequential import look, trimmed
+from bench.timing import Delayed, Stopwatch, rounds_s
+from bench.visits import Visit
+from tests.bench.fake_engines import FakeEngine
+from tests.bench.test_worker import _SPEAKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class FakeWatch(Stopwatch):
+    """A clock that a test sets."""
+
+    now_s = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that the turns have taken."""
+        return self.now_s
+
+
+class Bench:
+    """Two engines on a machine whose speed wanders and that other work interrupts."""
+
+    def __init__(self, seed: int, loss: float, noise: float = 0.03) -> None:
+        self.watch = FakeWatch()
+        self._draw = random.Random(seed)  # noqa: S311 - not for secrets
+        self._wander = 0.0
+        self._loss, self._noise = loss, noise
+
+    def turn(self, factor: float) -> Callable[[float], Visit]:
+        """Return a function that times a turn."""
+
+        def visit(seconds: float) -> Visit:
+            self.watch.now_s += seconds
+            self._wander += self._draw.gauss(0, self._noise / 5)
+            burst = 0.8 if self._draw.random() < 0.05 else 0.0
+            return Visit((0.01 * factor * math.exp(self._wander + self._draw.gauss(0, self._noise) + burst),), None)
+
+        return visit
+
+    def settle(self, budget_s: float = 120.0) -> str | None:
+        """Return the verdict."""
+        return measure(self.turn(1), self.turn(1 / (1 - self._loss)), 0.01, budget_s, self.watch).verdict
+
+
+def test_small_loss_is_found_and_equal_engines_are_not_called_different() -> None:
+    slower = [Bench(seed, 0.02).settle() for seed in range(60)]
+    assert slower.count("slower") >= 57
+    equal = [Bench(seed, 0.0).settle() for seed in range(150)]
+    assert equal.count("slower") + equal.count("faster") <= 3
+    assert Bench(1, -0.05).settle() == "faster"
+
+
+def test_large_loss_is_found_quickly_and_a_small_budget_leaves_it_open() -> None:
+    quick = Bench(0, 0.2)
+    assert quick.settle() == "slower"
+    assert quick.watch.now_s < 10
+    assert Bench(0, 0.005, noise=0.2).settle(budget_s=3.0) is None
+
+
+def test_equal_engines_on_a_quiet_machine_are_soon_called_the_same() -> None:
+    bench = Bench(0, 0.0, noise=0.002)
+    assert bench.settle() == "same"
+    assert bench.watch.now_s < 60
+
+
+def test_later_looks_ask_for_more() -> None:
+    values = [0.01 + 0.01 * math.sin(index) for index in range(20)]
+    first, fifth = (look(values, number, 0.01).interval for number in (1, 5))
+    assert fifth.low < first.low < first.ratio < first.high < fifth.high
+
+
+def test_trimmed_mean_and_its_error_are_yuen_s() -> None:
+    values = [math.sin(index) + (50 if index % 9 == 0 else 0) for index in range(30)]
+    middle, error, freedom = trimmed(values)
+    assert middle == pytest.approx(trim_mean(values, 0.2))
+    theirs = ttest_ind(values, [value + 1 for value in values], equal_var=False, trim=0.2)
+    assert 1 / abs(theirs.statistic) == pytest.approx(error * math.sqrt(2))
+    assert freedom == 17
+
+
+def test_delayed_engine_loses_about_its_share_and_is_otherwise_the_engine() -> None:
+    engine = FakeEngine()
+    delayed = Delayed(engine, 0.5)
+    assert delayed.engine_bytes == engine.engine_bytes
+    rounds_s(delayed, 3, 0.0, least=1)
+    assert engine.calls.count("enqueue") == 3
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose worker answers without engines, and describes no machine."""
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "__init__.py").touch()
+    text = _SPEAKS.replace('{"samples_s"', '{"machine": {"cpu": "x", "runtimes": {}}, "samples_s"')
+    (tmp_path / "bench" / "worker.py").write_text(text)
+    return tmp_path
+
+
+def test_command_prints_a_verdict_per_case(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(checkout)
+    assert main(["ab", "--a", place, "--b", place, "--cases", "openvino-fp32-b1,torch-fp32-b1"]) == 0
+    text = capsys.readouterr().out
+    assert text.count(" B is same: +0.0% FPS") == 2
+    slower = (checkout / "slow").joinpath("bench")
+    slower.mkdir(parents=True)
+    (slower / "__init__.py").touch()
+    worker = (checkout / "bench" / "worker.py").read_text()
+    (slower / "worker.py").write_text(worker.replace("[0.5, 0.25]", "[0.52, 0.26]").replace('"x"', '"y"'))
+    assert main(["ab", "--a", place, "--b", str(slower.parent), "--cases", "openvino-fp32-b1"]) == 1
+    text = capsys.readouterr().out
+    assert "B is slower: -3.8% FPS" in text
+    assert "- CPU x -> y" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--a", "/gone", "--b", sys.executable, "--cases", "openvino-fp32-b1"), "/gone: neither"),
+        (("--a", sys.executable, "--b", sys.executable, "--cases", "openvino"), "not a case id: 'openvino'"),
+    ],
+)
+def test_command_refuses_what_it_cannot_run(
+    arguments: tuple[str, ...], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ab", *arguments]) == 2
+    assert what in capsys.readouterr().err
