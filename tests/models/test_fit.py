@@ -17,7 +17,6 @@ from models.unet import UNet
 from models.weights import digest
 
 if TYPE_CHECKING:
-
     from torch import Tensor
 
 CPU = torch.device("cpu")
