@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def test_stream(benchmark: Any, opened: OpenEngine, stream_plan: StreamPlan) -> None:  # noqa: ANN401 - the library is untyped
     """Stream images through the engine once, between two timings of the engine alone, then run the plain loop.
 
+    With --roofline, the case's share of the machine's ceilings is worked out from the engine's own time.
+
     Ctrl-C ends the stream with what is done, marked partial, and then the session.
     """
     case = opened.case
@@ -31,5 +33,7 @@ def test_stream(benchmark: Any, opened: OpenEngine, stream_plan: StreamPlan) -> 
     row = as_json(opened, images, figures)
     benchmark.extra_info["stream"] = row
     stream_plan.rows.append(row)
+    if stream_plan.roofline is not None:
+        stream_plan.roofline.add(opened, row)
     if figures.streamed.partial:
         raise KeyboardInterrupt

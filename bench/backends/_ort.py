@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.backend import BuildError
 from bench.backends._onnx import CONVOLUTIONS, multiply_adds, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -50,14 +51,15 @@ def open_session(model: str | bytes, device: str, options: Any) -> Any:  # noqa:
     return session
 
 
-def profile(model: str | bytes, device: str, threads: int, batch: NDArray[Any]) -> list[dict[str, Any]]:
-    """Return the events of one profiled inference on `batch`, as ONNX Runtime writes them."""
+def profile(model: str | bytes, device: str, threads: int, batch: NDArray[Any], runs: int = 1) -> list[dict[str, Any]]:
+    """Return the events of profiled inferences on `batch`, as ONNX Runtime writes them."""
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = open_session(model, device, options)
-        session.run(None, {session.get_inputs()[0].name: batch})
+        for _ in range(runs):
+            session.run(None, {session.get_inputs()[0].name: batch})
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return events
 
@@ -65,6 +67,33 @@ def profile(model: str | bytes, device: str, threads: int, batch: NDArray[Any]) 
 def formats(events: Iterable[dict[str, Any]], weights: dict[str, list[int]]) -> dict[str, float]:
     """Return each number format's share of the convolutions' multiply-adds; `weights` as `_onnx.kernels` gives them."""
     return shares(_work(event, weights) for event in _convolutions(events))
+
+
+def layer_seconds(events: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Return each kernel's median seconds over the inferences in a profile's events."""
+    found: dict[str, list[float]] = {}
+    for event in events:
+        name = str(event["name"])
+        if event.get("cat") == "Node" and name.endswith("_kernel_time"):
+            found.setdefault(name.removesuffix("_kernel_time"), []).append(event["dur"] / 1e6)
+    return {name: statistics.median(seconds) for name, seconds in found.items()}
+
+
+def int8_product(threads: int, extent: int) -> Callable[[], object]:
+    """Return a function that multiplies two square matrices, uint8 by int8 with sums of 32 bits, on the CPU."""
+    shape = [extent, extent]
+    weight = helper.make_tensor("b", TensorProto.INT8, shape, np.ones(shape, np.int8).tobytes(), raw=True)
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["a", "b"], ["c"])],
+        "product",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("c", TensorProto.INT32, shape)],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = open_session(model.SerializeToString(), "cpu", session_options(threads))
+    ones = np.ones(shape, np.uint8)
+    return lambda: session.run(None, {"a": ones})
 
 
 def _convolutions(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -161,6 +161,30 @@ class TorchEngine:
         logits: NDArray[np.float32] = self._output.float().contiguous().cpu().numpy().copy()
         return logits
 
+    def view_out(self) -> NDArray[np.float32]:
+        """Return the logits of the last inference, float32 [B, classes, H, W]; on the CPU without a copy."""
+        if self._output is None or self._device != "cpu":
+            return self.copy_out()
+        logits: NDArray[np.float32] = self._output.float().numpy()
+        return logits
+
+    def layer_times(self) -> dict[str, float]:
+        """Return the seconds of each operator and input shape in one inference, from PyTorch's profiler."""
+        activity = torch.profiler.ProfilerActivity
+        on_gpu = self._device == "cuda"
+        self.enqueue()
+        with torch.profiler.profile(
+            activities=[activity.CPU, *([activity.CUDA] if on_gpu else [])], record_shapes=True
+        ) as profile:
+            self.enqueue()
+            self.synchronize()
+        times = {}
+        for event in profile.key_averages(group_by_input_shape=True):
+            micros = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+            if micros:
+                times[f"{event.key} {event.input_shapes[:2]}"] = micros / 1e6
+        return times
+
     def close(self) -> None:
         """Release the buffers and the network."""
         self._input = self._output = None

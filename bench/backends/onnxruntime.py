@@ -12,11 +12,20 @@ import onnxruntime as ort
 
 from bench.backend import OutOfMemoryError, as_batch
 from bench.backends._onnx import cpu_graph, kernels, narrow_weights
-from bench.backends._ort import PROVIDERS, formats, open_session, profile, runs_fp16, session_options
+from bench.backends._ort import (
+    PROVIDERS,
+    formats,
+    int8_product,
+    layer_seconds,
+    open_session,
+    profile,
+    runs_fp16,
+    session_options,
+)
 from bench.machine import this_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -88,11 +97,17 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
     return _Engine(source, case, folder / _MODEL)
 
 
+def product(arithmetic: str, device: str, threads: int, extent: int) -> Callable[[], object] | None:
+    """Return a product of two INT8 matrices on the CPU, for which PyTorch has a fast way on some CPUs only."""
+    return int8_product(threads, extent) if (arithmetic, device) == ("int8", "cpu") else None
+
+
 class _Engine:
     """A session with its input and output bound to fixed buffers on its device."""
 
     def __init__(self, source: Source, case: Case, model: Path) -> None:
         self.engine_bytes = model.stat().st_size
+        self._model, self._device, self._threads = str(model), source.device, source.threads
         self.achieved: Mapping[str, float] = json.loads(model.with_name(_ACHIEVED).read_text(encoding="utf-8"))
         with _memory_errors(case):
             self._session: Any = open_session(str(model), source.device, session_options(source.threads))
@@ -121,6 +136,11 @@ class _Engine:
         """Return the logits of the last inference, float32 [B, classes, H, W]."""
         logits: NDArray[np.float32] = self._binding.copy_outputs_to_cpu()[0].copy()
         return logits
+
+    def layer_times(self) -> dict[str, float]:
+        """Return the seconds of each layer in one inference, from a second session that profiles."""
+        batch = self._input.numpy()
+        return layer_seconds(profile(self._model, self._device, self._threads, batch, runs=5))
 
     def close(self) -> None:
         """Release the session and its buffers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +14,6 @@ from bench.backends._onnx import cpu_graph, multiply_adds, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -24,6 +25,8 @@ PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8-entropy", "int8-percentile")
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """OpenVINO picks BF16 or FP16 by itself where the CPU has them; the hint pins what is not INT8."""
+_PROFILED = 5
+"""Inferences that layers are timed in, of which the median counts."""
 _CAPABILITIES = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _FORMATS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 
@@ -70,6 +73,7 @@ class _Engine:
 
     def __init__(self, source: Source, case: Case, blob: Path) -> None:
         data = blob.read_bytes()
+        self._blob, self._options = str(blob), _config(source, case)
         self.engine_bytes = len(data)
         self._compiled: Any = ov.Core().import_model(data, "CPU", _config(source, case))
         self._request: Any = self._compiled.create_infer_request()
@@ -100,6 +104,18 @@ class _Engine:
         """Return the logits where OpenVINO wrote them, float32 [B, classes, H, W], valid until the next inference."""
         logits: NDArray[np.float32] = self._request.get_output_tensor().data
         return logits if logits.dtype == np.float32 else logits.astype(np.float32)
+
+    def layer_times(self) -> dict[str, float]:
+        """Return the seconds of each layer in one inference, from a second copy of the engine that counts them."""
+        counting = ov.Core().import_model(Path(self._blob).read_bytes(), "CPU", {**self._options, "PERF_COUNT": "YES"})
+        request = counting.create_infer_request()
+        request.set_input_tensor(self._input)
+        runs: list[dict[str, float]] = []
+        for _ in range(_PROFILED):
+            request.infer()
+            times = [(layer.node_name, layer.real_time.total_seconds()) for layer in request.get_profiling_info()]
+            runs.append({name: seconds for name, seconds in times if seconds})
+        return {name: statistics.median(run.get(name, 0.0) for run in runs) for name in runs[-1]}
 
     def close(self) -> None:
         """Release the compiled model."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.case import Case
+    from bench.roofline.report import Roofline
     from bench.stream.images import Images
     from models.images import ImageSet
 
@@ -49,6 +50,8 @@ class StreamPlan:
     uncaptured: Callable[[], AbstractContextManager[object]] = nullcontext
     """Lets the progress bar reach the terminal."""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    roofline: Roofline | None = None
+    """Where the cases' shares of the machine's ceilings go, when the user asked for them."""
     _paths: list[Path] = field(default_factory=list)
 
     def why_not(self, case: Case) -> str | None:

@@ -1,0 +1,1 @@
+"""How near an engine comes to what the machine could do: work counted from the graph, ceilings measured."""

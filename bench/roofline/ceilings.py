@@ -1,0 +1,120 @@
+"""The machine's ceilings, measured: the best matrix product at each number format, and copying memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+
+import torch
+
+from bench.backend import UnavailableError, load_backend, names
+from bench.timing import call_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Product = Callable[[], object]
+
+_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (2048, 4096, 8192)}
+"""Square matrices tried, until one product takes `_ENOUGH_S`."""
+_ENOUGH_S = 0.1
+_REPEATS = 5
+_COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
+
+
+@runtime_checkable
+class OffersProduct(Protocol):
+    """A backend whose library multiplies matrices in a format for which PyTorch has no fast way on some device."""
+
+    def product(self, arithmetic: str, device: str, threads: int, extent: int) -> Product | None:
+        """Return a function that multiplies two square matrices, or None where the library offers nothing."""
+
+
+def ceilings(device: str, threads: int, arithmetics: Iterable[str]) -> dict[str, float]:
+    """Return FLOP/s of the best square matrix product per format, and `copy_bytes_per_s`, bytes read plus written.
+
+    For `int8` an operation is an 8-bit multiplication or the 32-bit addition after it.
+    """
+    found = {}
+    with _threads(threads):
+        for arithmetic in arithmetics:
+            speed = max((_flops_per_s(make, device) for make in _makers(arithmetic, device, threads)), default=0.0)
+            if speed:
+                found[arithmetic] = speed
+        found["copy_bytes_per_s"] = _copy_bytes_per_s(device)
+    return found
+
+
+def _makers(arithmetic: str, device: str, threads: int) -> list[Callable[[int], Product | None]]:
+    """Return every way to make a product of matrices of a given extent."""
+    makers: list[Callable[[int], Product | None]] = [lambda extent: _torch_product(arithmetic, device, extent)]
+    for name in names():
+        try:
+            backend = load_backend(name)
+        except UnavailableError:
+            continue
+        if isinstance(backend, OffersProduct):
+            offer = cast("OffersProduct", backend).product
+            makers.append(lambda extent, offer=offer: offer(arithmetic, device, threads, extent))  # type: ignore[misc]
+    return makers
+
+
+def _torch_product(arithmetic: str, device: str, extent: int) -> Product | None:
+    if arithmetic == "int8":
+        a = torch.ones((extent, extent), dtype=torch.int8, device=device)
+        return lambda: torch._int_mm(a, a.t())  # noqa: SLF001 - PyTorch's only INT8 product with 32-bit sums
+    if arithmetic not in _TYPES:
+        return None
+    b = torch.ones((extent, extent), dtype=_TYPES[arithmetic], device=device)
+    out = torch.empty_like(b)
+
+    def multiply() -> None:
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = arithmetic == "tf32"
+        try:
+            torch.mm(b, b, out=out)
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+
+    return multiply
+
+
+def _flops_per_s(make: Callable[[int], Product | None], device: str) -> float:
+    best = 0.0
+    for extent in _SIZES[device]:
+        product = make(extent)
+        if product is None:
+            return best
+        _timed_s(product, device)
+        seconds = min(_timed_s(product, device) for _ in range(_REPEATS))
+        best = max(best, 2.0 * extent**3 / seconds)
+        if seconds > _ENOUGH_S:
+            break
+    return best
+
+
+def _copy_bytes_per_s(device: str) -> float:
+    source = torch.ones(_COPY_BYTES[device], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    _timed_s(lambda: target.copy_(source), device)
+    return 2.0 * source.nbytes / min(_timed_s(lambda: target.copy_(source), device) for _ in range(_REPEATS))
+
+
+def _timed_s(work: Product, device: str) -> float:
+    def finished() -> None:
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return call_s(finished)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
