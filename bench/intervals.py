@@ -30,8 +30,8 @@ ALPHA = 0.01
 CANARY_DOUBT = 1.0
 """Standard error added per drift of the canary, both as logarithms.
 
-It widens and does not correct: on a contended machine its drift and a case's go the same way (correlation 0.3 over
-all cases of the recorded runs) but not by the same factor, so that taking it off adds as much noise as it removes.
+It widens and does not correct: on the crowded machine that was recorded its drift and a case's go the same way
+(correlation 0.25) but not by the same factor: taking it off left the spread between runs as it was (0.25 to 0.24).
 """
 _TAILS = 0.1
 _LEAST_FREEDOM = 6.0

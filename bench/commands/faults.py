@@ -32,6 +32,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _shown(outcome: Outcome, nothing: str) -> Outcome:
-    change = "no masks" if outcome.change is None else f"{outcome.change:+.5f}"
+    change = "no masks" if outcome.change is None else f"{round(outcome.change, 5) + 0.0:+.5f}"
     print(f"| {outcome.name} | {change} | {outcome.caught[0] if outcome.caught else nothing} |", flush=True)
     return outcome
