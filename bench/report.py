@@ -64,10 +64,7 @@ def cells(row: Row) -> list[str]:
 
 def remarks(run: Run) -> list[str]:
     """Return sentences on what a reader should know before trusting or choosing a row."""
-    slower = [
-        row for row in run.rows.values() if row.info["speedup"] and row.info["speedup"] < 1 and row.precision != "fp32"
-    ]
-    found = [f"{row.case} is slower than FP32 ({row.info['speedup']:.2f}x)" for row in slower]
+    found = []
     for row in run.rows.values():
         floor = DICE[row.precision].floor
         if row.info["dice_fp32"]["mean"] < floor:

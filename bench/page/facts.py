@@ -36,13 +36,13 @@ class Limits:
         )
 
     def words(self) -> str:
-        """Return the limits as a person reads them."""
+        """Return the limits as a person reads them; nothing where there are none."""
         named = (
             ("worst image's Dice against FP32 at least", self.min_dice, ""),
             ("latency of a batch at most", self.max_latency_ms, " ms"),
             ("peak memory at most", self.max_memory_mib, " MiB"),
         )
-        return ", ".join(f"{what} {value:g}{unit}" for what, value, unit in named if value is not None) or "no limits"
+        return ", ".join(f"{what} {value:g}{unit}" for what, value, unit in named if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,9 @@ def _case(row: Row, verdict: Verdict | None, rows: Sequence[Row]) -> CaseFacts:
     info = row.info
     dice, truth, memory = info["dice_fp32"], info["dice_truth"], info.get("peak_memory_bytes")
     speed = verdict.speed if verdict else None
-    change = f"{speed.ratio - 1:+.1%} ({speed.low - 1:+.1%} to {speed.high - 1:+.1%})" if speed else "-"
+    # Rounding first keeps a zero from being shown as a loss.
+    changes = [round(value - 1, 3) + 0.0 for value in (speed.ratio, speed.low, speed.high)] if speed else []
+    change = "{:+.1%} ({:+.1%} to {:+.1%})".format(*changes) if changes else "-"
     beaten = any(
         other.fps >= row.fps
         and other.info["dice_fp32"]["mean"] >= dice["mean"]
@@ -162,10 +164,12 @@ def _recommendation(cases: Sequence[CaseFacts], limits: Limits) -> str:
     bad = {status.value for status in BAD}
     kept = [case for case in cases if case.status not in bad and limits.kept_by(case)]
     if not kept:
-        return f"No engine can be recommended: none that the gate let pass keeps {limits.words()}."
+        wanted = limits.words()
+        return f"No engine can be recommended: none passed the gate{' and kept ' + wanted if wanted else ''}."
     best = max(kept, key=lambda case: case.fps)
+    within = f" with {limits.words()}" if limits.words() else ""
     return (
-        f"{best.case}: with {best.fps:.1f} FPS the fastest of {len(kept)} engines within {limits.words()}; "
+        f"{best.case}: with {best.fps:.1f} FPS the fastest of {len(kept)} that passed the gate{within}; "
         f"Dice against FP32 {best.dice:.4f}, worst image {best.dice_worst:.4f}, {best.latency_ms:.2f} ms a batch."
     )
 

@@ -77,14 +77,6 @@ def _remarks(*rows: dict[str, Any], **suite: Any) -> list[str]:
     return remarks(run_of(*rows, **suite))
 
 
-def test_row_slower_than_fp32_is_remarked_but_fp32_itself_is_not() -> None:
-    rows = [row_json(INT8, speedup=0.83), row_json("openvino-fp32-b4", speedup=0.5), row_json(FP32, speedup=1.0)]
-    assert _remarks(*rows) == [f"{INT8} is slower than FP32 (0.83x)"]
-    assert _remarks(row_json(INT8, speedup=1.2), row_json("torch-fp16-b4", speedup=None)) == [
-        "torch-fp16-b4: Dice against FP32 0.9923 is below its floor 0.9995"
-    ]
-
-
 def test_row_below_its_floor_is_remarked() -> None:
     low = row_json(INT8, dice_fp32=scores([[0.99, 0.9]] * 3))
     assert _remarks(low) == [f"{INT8}: Dice against FP32 0.9000 is below its floor 0.9700"]
