@@ -118,9 +118,9 @@ def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
     console.print(throughput_table([row]))
     console.print(stage_table([row]))
     for line in remarks([row]):
-        console.print(f"- {line}", markup=False)
+        console.print(f"- {line}", markup=False, soft_wrap=True)
     for image in row["bad_images"]:
-        console.print(f"- left out: {image['reason']}", markup=False)
+        console.print(f"- left out: {image['reason']}", markup=False, soft_wrap=True)
     if row["partial"]:
         console.print("- interrupted: the same command goes on from here")
     if options.json:
