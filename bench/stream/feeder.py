@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass, field
-from threading import Condition, Thread, get_native_id
+from threading import Condition, Lock, Thread, get_native_id
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +61,9 @@ class Feeder:
         self._ring = [Batch(index) for index in range(len(lane.pixels))]
         self._free = [True] * len(self._ring)
         self._next_to_fill = self._next_to_give = 0
-        self._state = Condition()
+        # Two conditions on one lock: each event wakes the one thread that it concerns, not all of them.
+        self._state = Lock()
+        self._freed, self._filled = Condition(self._state), Condition(self._state)
         self._stopped = False
         self._fault: BaseException | None = None
         self.workers_s = SharedSeconds()
@@ -79,7 +81,7 @@ class Feeder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._state:
             self._stopped = True
-            self._state.notify_all()
+            self._freed.notify_all()
         for thread in self._threads:
             thread.join()
         self._quiet.__exit__(kind, error, at)
@@ -96,7 +98,7 @@ class Feeder:
         batch = self._ring[self._next_to_give % len(self._ring)]
         with self._state:
             while batch.number != self._next_to_give and self._fault is None and not interrupted():
-                self._state.wait(_WAIT_S)
+                self._filled.wait(_WAIT_S)
             if self._fault is not None:
                 raise self._fault
         if interrupted():
@@ -109,7 +111,7 @@ class Feeder:
         with self._state:
             batch.number = -1
             self._free[batch.index] = True
-            self._state.notify_all()
+            self._freed.notify()
 
     def _work(self) -> None:
         if self._humble and sys.platform == "linux":
@@ -123,11 +125,12 @@ class Feeder:
                 self._fill(batch, number, laps)
                 with self._state:
                     batch.number = number
-                    self._state.notify_all()
+                    self._filled.notify()
         except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
             with self._state:
                 self._fault = error
-                self._state.notify_all()
+                self._filled.notify()
+                self._freed.notify_all()
         finally:
             laps.stages_s["wait"] = 0.0
             self.workers_s.add(laps.stages_s)
@@ -141,7 +144,7 @@ class Feeder:
                     self._free[place] = False
                     self._next_to_fill += 1
                     return self._next_to_fill - 1
-                self._state.wait()
+                self._freed.wait()
             return None
 
     def _fill(self, batch: Batch, number: int, laps: Laps) -> None:

@@ -32,6 +32,8 @@ class Images(Protocol):
     kind: str
     """What the report calls it."""
     size: tuple[int, int]
+    most_workers: int
+    """Reading threads that are of use: copying memory takes few, decoding as many as there are cores."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -47,6 +49,7 @@ class MemoryImages:
     """`samples` images of a set in memory, which starts again when it is through."""
 
     kind = "memory"
+    most_workers = 4
 
     def __init__(self, images: ImageSet, samples: int) -> None:
         self._images, self._samples = images, samples
@@ -69,6 +72,7 @@ class FileImages:
     """`samples` images decoded from files, which start again when they are through."""
 
     kind = "PNG files"
+    most_workers = 64
 
     def __init__(
         self, paths: Sequence[Path], size: tuple[int, int], samples: int | None = None, bits: int | None = None

@@ -26,7 +26,6 @@ ENGINE_S = 0.25
 """Least seconds that the engine is timed alone, before the stream and again after it."""
 PLAIN_SAMPLES = 100
 """Images that the plain loop runs at most: its FPS settles early."""
-_MOST_WORKERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,9 @@ class Way:
     on_bad: Literal["skip", "stop"] = "skip"
     tick: Callable[[int], None] = lambda _: None
 
-    @property
-    def workers(self) -> int:
-        """Decoding threads: as many as cores, one of them left to the consumer where the engine is on a GPU."""
-        return min(_MOST_WORKERS, self.threads if self.device == "cpu" else max(1, self.threads - 1))
+    def workers(self, images: Images) -> int:
+        """Return how many threads read: as many as cores, but one for the consumer where the engine is on a GPU."""
+        return min(images.most_workers, self.threads if self.device == "cpu" else max(1, self.threads - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +68,12 @@ def measure(
     warm_up_s = watch.elapsed_s
     before_s = _engine_s(opened)
     watch = Stopwatch()
-    lane = open_lane(engine, batch_size, images.size, way.workers + 2)
+    workers = way.workers(images)
+    lane = open_lane(engine, batch_size, images.size, workers + 2)
     lane_s = watch.elapsed_s
     try:
         streamed = stream(
-            images, lane, consume, workers=way.workers, humble=way.device == "cpu", on_bad=way.on_bad, tick=way.tick
+            images, lane, consume, workers=workers, humble=way.device == "cpu", on_bad=way.on_bad, tick=way.tick
         )
         opened.memory.sample()
     finally:

@@ -34,6 +34,7 @@ class Numbered:
 
     kind = "memory"
     size = SIZE
+    most_workers = 4
 
     def __init__(self, count: int, bad: tuple[int, ...] = (), on_read: Callable[[int], None] = lambda _: None) -> None:
         self._count, self._bad, self._on_read = count, bad, on_read
