@@ -62,11 +62,12 @@ def _makers(arithmetic: str, device: str, threads: int) -> list[Callable[[int], 
 
 def _torch_product(arithmetic: str, device: str, extent: int) -> Product | None:
     if arithmetic == "int8":
-        a = torch.ones((extent, extent), dtype=torch.int8, device=device)
+        a = torch.randint(-127, 128, (extent, extent), dtype=torch.int8, device=device)
         return lambda: torch._int_mm(a, a.t())  # noqa: SLF001 - PyTorch's only INT8 product with 32-bit sums
     if arithmetic not in _TYPES:
         return None
-    b = torch.ones((extent, extent), dtype=_TYPES[arithmetic], device=device)
+    # Random values: a GPU multiplies constants faster than any network's data, since fewer bits switch.
+    b = torch.randn((extent, extent), device=device).to(_TYPES[arithmetic])
     out = torch.empty_like(b)
 
     def multiply() -> None:
