@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorrt as trt
+from filelock import FileLock
 
 from bench.backends import _cuda
 
@@ -97,9 +98,16 @@ def set_precisions(config: Any, options: Options) -> None:  # noqa: ANN401 - Ten
 
 
 def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - TensorRT's classes have no types
-    """Keep the tactics' timings of a build, so that the next one is fast."""
+    """Keep the tactics' timings of a build, with those that another process has kept meanwhile."""
     timings = config.get_timing_cache()
-    if timings is not None:
+    if timings is None:
+        return
+    timing_file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{timing_file}.lock"):
+        if timing_file.exists():
+            others = config.create_timing_cache(timing_file.read_bytes())
+            if others is not None:
+                timings.combine(others, ignore_mismatch=False)
         write_atomically(timing_file, bytes(timings.serialize()))
 
 

@@ -102,6 +102,19 @@ def test_the_timing_cache_of_one_build_serves_the_next(fakes: Fakes, tmp_path: P
         assert build(fakes, source, "fp16").timings == b""
 
 
+def test_timings_that_another_process_kept_meanwhile_stay(fakes: Fakes, tmp_path: Path) -> None:
+    source = FakeSource(tmp_path)
+    build(fakes, source, "fp16")
+    (file,) = (tmp_path / "engines" / ".tensorrt").glob("timing-*.cache")
+
+    def other_process() -> None:
+        file.write_bytes(b"another's")
+
+    fakes.behaviour.while_building = other_process
+    build(fakes, source, "int8")
+    assert file.read_bytes() == b"+built+built&another's"
+
+
 def test_a_failing_build_repeats_tensorrts_errors(fakes: Fakes, tmp_path: Path) -> None:
     fakes.behaviour.builds = False
     fakes.behaviour.says = [

@@ -32,6 +32,23 @@ class _Memory:
         return self.content
 
 
+class Timings:
+    """A timing cache that writes down what it is made of."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def combine(self, others: bytes, ignore_mismatch: bool) -> bool:  # noqa: FBT001 - TensorRT's signature
+        """Take in what another cache has beyond this one."""
+        if others not in self._content:
+            self._content += b"&" + others
+        return not ignore_mismatch
+
+    def serialize(self) -> _Memory:
+        """Return the cache as memory."""
+        return _Memory(self._content)
+
+
 class Config:
     """A builder's configuration that remembers what it was told."""
 
@@ -71,7 +88,7 @@ class Config:
 
     def get_timing_cache(self) -> Any:
         """Return the cache with what the build added."""
-        return SimpleNamespace(serialize=lambda: _Memory(self.timings + b"+built"))
+        return Timings(self.timings + b"+built")
 
 
 def speak(behaviour: Behaviour, logger: Any) -> None:
