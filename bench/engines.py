@@ -102,8 +102,11 @@ def describe_achieved(engine: Engine) -> str:
 
 
 def _sources(file: Path) -> set[Path]:
-    """Return a backend's file and the shared modules beside it that it names, directly or through another."""
-    helpers = {path.stem: path for path in file.parent.glob("_*.py")}
+    """Return a backend's file and the shared modules beside it that it names, directly or through another.
+
+    Modules called `_*_run` hold what runs a built engine, and nothing that decides one.
+    """
+    helpers = {path.stem: path for path in file.parent.glob("_*.py") if not path.stem.endswith("_run")}
     found, new = set(), {file}
     while new:
         found |= new

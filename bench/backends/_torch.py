@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.backend import OutOfMemoryError, as_batch
+from bench.stream.cuda_lane import CudaLane, OnDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -167,6 +168,18 @@ class TorchEngine:
             return self.copy_out()
         logits: NDArray[np.float32] = self._output.float().numpy()
         return logits
+
+    def open_lane(self, buffers: int) -> CudaLane | None:
+        """Return a lane that normalises and takes the argmax on a GPU, with a ring of at least `buffers`."""
+        if self._input is None or self._device == "cpu":
+            return None
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        return CudaLane(OnDevice(stream, self._input, self._inferred, capturable=False), buffers)
+
+    def _inferred(self) -> torch.Tensor:
+        self.enqueue()
+        assert self._output is not None  # noqa: S101 - enqueued
+        return self._output.float()
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each operator and input shape in one inference, from PyTorch's profiler."""

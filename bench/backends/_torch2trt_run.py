@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from bench.backends._memory import opened
 from bench.backends._torch2trt_build import STATE, messages_kept
 from bench.backends._trt_build import inspected
 from bench.backends._trt_log import fail, heard
+from bench.backends._trt_profile_run import layer_seconds
 from bench.backends._trt_run import no_context
+from bench.stream.cuda_lane import CudaLane, OnDevice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,6 +108,20 @@ class Torch2trtEngine:
             self._host[1].copy_(self._output, non_blocking=True)
         self.synchronize()
         return np.array(self._host[1].numpy())
+
+    def open_lane(self, buffers: int) -> CudaLane:
+        """Return a lane that normalises and takes the argmax on the device, with a ring of at least `buffers`."""
+        assert self._stream is not None and self._input is not None  # noqa: S101, PT018 - open
+        infer = functools.partial(self._module, self._input)
+        return CudaLane(OnDevice(self._stream, self._input, infer, capturable=self._graph is not None), buffers)
+
+    def layer_times(self) -> dict[str, float]:
+        """Return the seconds of each layer in one inference on the batch last copied in."""
+        assert self._stream is not None and self._input is not None and self._output is not None  # noqa: S101, PT018 - open
+        names = (*self._module.input_names, *self._module.output_names)
+        addresses = dict(zip(names, (self._input.data_ptr(), self._output.data_ptr()), strict=True))
+        handle = self._stream.cuda_stream
+        return layer_seconds(self._module.engine, addresses, handle, self.synchronize, self._batch_size)
 
     def close(self) -> None:
         """Release everything the engine holds; calling it again does nothing."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorrt as trt
+import torch
 from pycuda import driver
 
 from bench.backend import BuildError, as_batch
@@ -16,6 +18,8 @@ from bench.backends._achieved import achieved
 from bench.backends._memory import opened, out_of_memory, ran_out
 from bench.backends._trt_build import FLOPS, PLAN, deserialized, inspected
 from bench.backends._trt_log import fail, failure, heard, log
+from bench.backends._trt_profile_run import layer_seconds
+from bench.stream.cuda_lane import CudaLane, OnDevice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +56,8 @@ class TensorRTEngine:
         self._graph: _cuda.Graph | None = None
         self._stream: Any = None
         self._copied: Any = None
+        self._tensors: tuple[str, ...] = ()
+        """Names of the input and the output, in the order of the buffers."""
         self._host: list[Any] = []
         self._device: list[Any] = []
         _cuda.tracked(self)
@@ -66,7 +72,8 @@ class TensorRTEngine:
                 raise no_context(self._engine, self.engine_bytes, self._batch_size, lines)
             self._stream = driver.Stream()
             self._copied = driver.Event(driver.event_flags.DISABLE_TIMING)
-            for name in self._names(shape):
+            self._tensors = self._names(shape)
+            for name in self._tensors:
                 self._allocate(name)
             if not self._context.execute_async_v3(stream_handle=self._stream.handle):
                 fail("the first inference failed", self._batch_size, lines)
@@ -106,6 +113,22 @@ class TensorRTEngine:
         driver.memcpy_dtoh_async(self._host[1], self._device[1], self._stream)
         self._stream.synchronize()
         return np.array(self._host[1])
+
+    def open_lane(self, buffers: int) -> CudaLane:
+        """Return a lane that normalises and takes the argmax on the device, with a ring of at least `buffers`."""
+        image, logits = (_as_tensor(*pair) for pair in zip(self._device, self._host, strict=True))
+
+        def infer() -> torch.Tensor:
+            self._execute()
+            return logits
+
+        stream = torch.cuda.ExternalStream(self._stream.handle)  # type: ignore[no-untyped-call]
+        return CudaLane(OnDevice(stream, image, infer, capturable=self._graph is not None), buffers)
+
+    def layer_times(self) -> dict[str, float]:
+        """Return the seconds of each layer in one inference on the batch last copied in."""
+        addresses = {name: int(buffer) for name, buffer in zip(self._tensors, self._device, strict=True)}
+        return layer_seconds(self._engine, addresses, self._stream.handle, self.synchronize, self._batch_size)
 
     def close(self) -> None:
         """Release everything the engine holds; calling it again does nothing."""
@@ -159,6 +182,19 @@ class TensorRTEngine:
     def _execute(self) -> None:
         if not self._context.execute_async_v3(stream_handle=self._stream.handle):
             fail("TensorRT could not start an inference", self._batch_size, log().lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Device memory of pycuda's as others may look at it (CUDA array interface, version 2)."""
+
+    __cuda_array_interface__: dict[str, Any]
+
+
+def _as_tensor(buffer: Any, array: NDArray[np.float32]) -> torch.Tensor:  # noqa: ANN401 - pycuda has no types
+    """Return a view of a device buffer with the shape of its host array, no copy."""
+    shared = _Shared({"shape": array.shape, "typestr": "<f4", "data": (int(buffer), False), "version": 2})
+    return torch.as_tensor(shared, device="cuda")
 
 
 def needed(engine: Any, engine_bytes: int) -> int:  # noqa: ANN401 - TensorRT's classes have no types

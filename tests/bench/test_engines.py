@@ -47,7 +47,7 @@ def code(tmp_path: Path) -> Path:
     (folder / "_deeper.py").write_text("DEEPER = 1\n")
     (folder / "_shared.py").write_text("from bench.backends._deeper import DEEPER\n")
     (folder / "_others.py").write_text("OTHERS = 1\n")
-    (folder / "fake.py").write_text("from bench.backends._shared import DEEPER\n")
+    (folder / "fake.py").write_text("from bench.backends._shared import DEEPER\nfrom bench.backends import _fake_run\n")
     return folder / "fake.py"
 
 
@@ -77,7 +77,7 @@ def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSour
     assert _differing(key, engine_key(backend, made, FP32)) == {"code"}
 
 
-@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py"])
+@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py", "_fake_run.py"])
 def test_key_does_not_change_with_code_that_the_backend_does_not_use(
     made: NetworkSource, code: Path, file: str
 ) -> None:

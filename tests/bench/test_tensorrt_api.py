@@ -87,8 +87,8 @@ def test_tensorrt_11_has_every_name_on_its_code_path_and_skips_what_it_removed()
 @pytest.mark.parametrize("kind", WRONG_NAMES)
 def test_a_wrong_name_is_found(kind: str, tmp_path: Path) -> None:
     file, right, wrong, says = WRONG_NAMES[kind]
-    for package in ("bench", "tests"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("bench", "models", "tests"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "weights"))
     source = tmp_path / "bench" / "backends" / file
     text = source.read_text(encoding="utf-8")
     assert right in text

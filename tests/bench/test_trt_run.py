@@ -77,6 +77,16 @@ def test_work_that_fails_inside_a_capture_leaves_capture_mode(fakes: Fakes) -> N
     assert fakes.library.calls == ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphDestroy"]
 
 
+def test_layers_are_timed_by_tensorrts_profiler_in_seconds_of_one_inference(fakes: Fakes, source: FakeSource) -> None:
+    engine = loaded(fakes, source)
+    used = fakes.device.used_bytes
+    assert engine.layer_times() == {"/inc/Conv": pytest.approx(2e-3)}
+    assert fakes.device.used_bytes == used
+    fakes.behaviour.runs = False
+    with pytest.raises(BuildError, match="the inference to profile failed"):
+        engine.layer_times()
+
+
 def test_closing_gives_back_all_memory_and_may_be_repeated(fakes: Fakes, source: FakeSource) -> None:
     engine = loaded(fakes, source)
     assert fakes.device.used_bytes == 4 * IMAGES.size * 3

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
+import torch
 
 from bench.backend import UnavailableError, load_backend, names
 from bench.case import Case
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+DEVICE: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
 SIZE = (16, 16)
 SAMPLES = 10_003
 BATCH_SIZE = 64
@@ -37,19 +39,18 @@ def offered(precision: str) -> list[str]:
             continue
         if name != "torch_compile" and precision in backend.PRECISIONS:
             case = Case(name, precision, BATCH_SIZE)
-            found += [name] if backend.supports(case, "cpu") is None else []
+            found += [name] if backend.supports(case, DEVICE) is None else []
     return found
 
 
 @pytest.mark.parametrize(
     ("backend", "precision"),
-    [(name, "fp32") for name in offered("fp32")] + [(name, "int8") for name in offered("int8")],
+    [(name, precision) for precision in ("fp32", "fp16", "int8") for name in offered(precision)],
 )
 def test_ten_thousand_masks_are_those_of_the_accuracy_path(tmp_path: Path, backend: str, precision: str) -> None:
     images = distinct(SAMPLES, SIZE)
-    source = tiny_source(
-        tmp_path, as_network(two_convolutions()), calibration=sections("calibration", 2, SIZE), size=SIZE
-    )
+    calibration = sections("calibration", 2, SIZE)
+    source = tiny_source(tmp_path, as_network(two_convolutions()), calibration=calibration, size=SIZE, device=DEVICE)
     found = np.empty((SAMPLES, *SIZE), np.uint8)
     expected_next = iter(range(SAMPLES))
 

@@ -57,6 +57,9 @@ class _Logger:
 class _Calibrator: ...
 
 
+class _Profiler: ...
+
+
 def _engine(behaviour: Behaviour, device: Device, plan: bytes) -> Any:
     content = json.loads(plan)
     batch, _, height, width = content["shape"]
@@ -65,6 +68,9 @@ def _engine(behaviour: Behaviour, device: Device, plan: bytes) -> Any:
     addresses: dict[str, int] = {}
 
     def execute(stream_handle: int) -> bool:
+        if context.profiler is not None:
+            for name in content["layers"]:
+                context.profiler.report_layer_time(name, 2.0)
         image = device.view(addresses["image"], shapes["image"])
         device.view(addresses["logits"], shapes["logits"])[:] = np.concatenate([image, -image], axis=1)
         behaviour.captured = lambda: execute(stream_handle)
@@ -74,7 +80,7 @@ def _engine(behaviour: Behaviour, device: Device, plan: bytes) -> Any:
         addresses[name] = address
         return True
 
-    context = SimpleNamespace(set_tensor_address=set_tensor_address, execute_async_v3=execute)
+    context = SimpleNamespace(set_tensor_address=set_tensor_address, execute_async_v3=execute, profiler=None)
     inspector = SimpleNamespace(get_engine_information=lambda _: json.dumps({"Layers": layers}))
     return SimpleNamespace(
         num_io_tensors=2,
@@ -109,6 +115,7 @@ def module(behaviour: Behaviour, device: Device) -> ModuleType:
             "ILogger": _Logger,
             "Logger": _Logger,
             "IInt8Calibrator": _Calibrator,
+            "IProfiler": _Profiler,
             "IInt8MinMaxCalibrator": _Calibrator,
             "IInt8EntropyCalibrator2": _Calibrator,
             "CalibrationAlgoType": _words("MINMAX_CALIBRATION ENTROPY_CALIBRATION_2"),

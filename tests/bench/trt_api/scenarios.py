@@ -125,6 +125,7 @@ def _outcome(name: str, precision: str) -> str:
             engine.copy_in(np.zeros((2, 1, *SIZE), np.float32))
             engine.enqueue()
             engine.copy_out()
+            engine.layer_times()
             engine.close()
         except (BuildError, OutOfMemoryError) as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
