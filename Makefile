@@ -8,8 +8,8 @@ OPTIONS ?=
 REASON ?=
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
-# Two processes share the tests of a CPU, file by file; on a GPU engines are built one at a time.
-TWO := $(if $(GPU),,-n 2 --dist loadfile)
+# Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).
+WORKERS := $(if $(GPU),-n auto,-n 2)
 # An interpreter that has everything already (PY=python3) skips the installation.
 PY ?= $(VENV)/bin/python
 READY := $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready$(if $(GPU),-gpu))
@@ -26,7 +26,7 @@ bench: $(READY) ## time and judge every precision here; writes benchmark.json (O
 	$(PY) -m pytest bench/ --benchmark-json benchmark.json --benchmark-columns median,iqr,ops,rounds $(SWEEP) $(OPTIONS)
 
 test: $(READY) ## prove the suite: unit tests, then the masks of real engines against FP32 and the baseline
-	$(PY) -m pytest tests/ --batch-sizes 1 $(TWO) $(OPTIONS)
+	$(PY) -m pytest tests/ --batch-sizes 1 $(WORKERS) $(OPTIONS)
 
 test-tensorrt-api: $(READY) ## prove every TensorRT 10 and 11 name the backends use, against the real bindings
 	$(PY) -m tests.bench.trt_api.bindings

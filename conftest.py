@@ -8,4 +8,5 @@ pytest_plugins = (
     "fixtures.gate",
     "fixtures.session",
     "fixtures.stream",
+    "fixtures.crew",
 )
