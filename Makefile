@@ -32,10 +32,15 @@ test-tensorrt-api: $(READY) ## prove every TensorRT 10 and 11 name the backends 
 	$(PY) -m tests.bench.trt_api.bindings
 	$(PY) -m pytest tests/bench/test_tensorrt_api.py
 
-lint: $(VENV)/.ready ## ruff and strict mypy
+lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI runs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci docs/gitlab-ci.yml
+	$(VENV)/bin/zizmor --offline --quiet .github
+	$(VENV)/bin/shellcheck .ci/*
 
 baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...")
 	for run in 1 2 3; do \
