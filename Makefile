@@ -6,6 +6,7 @@ GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
 REASON ?=
+BASELINE ?=
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).
@@ -42,10 +43,10 @@ lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI
 	$(VENV)/bin/zizmor --offline --quiet .github
 	$(VENV)/bin/shellcheck .ci/*
 
-baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...")
+baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...", BASELINE=FILE)
 	for run in 1 2 3; do \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
-	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)"
+	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)" $(if $(BASELINE),--baseline "$(BASELINE)")
 	rm -f baseline-run-{1,2,3}.json
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side

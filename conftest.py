@@ -9,4 +9,5 @@ pytest_plugins = (
     "fixtures.session",
     "fixtures.stream",
     "fixtures.crew",
+    "fixtures.first_baseline",
 )
