@@ -6,10 +6,11 @@ GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
 REASON ?=
+BASELINE ?=
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
-# Two processes share the tests of a CPU, file by file; on a GPU engines are built one at a time.
-TWO := $(if $(GPU),,-n 2 --dist loadfile)
+# Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).
+WORKERS := $(if $(GPU),-n auto,-n 2)
 # An interpreter that has everything already (PY=python3) skips the installation.
 PY ?= $(VENV)/bin/python
 READY := $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready$(if $(GPU),-gpu))
@@ -26,21 +27,26 @@ bench: $(READY) ## time and judge every precision here; writes benchmark.json (O
 	$(PY) -m pytest bench/ --benchmark-json benchmark.json --benchmark-columns median,iqr,ops,rounds $(SWEEP) $(OPTIONS)
 
 test: $(READY) ## prove the suite: unit tests, then the masks of real engines against FP32 and the baseline
-	$(PY) -m pytest tests/ --batch-sizes 1 $(TWO) $(OPTIONS)
+	$(PY) -m pytest tests/ --batch-sizes 1 $(WORKERS) $(OPTIONS)
 
 test-tensorrt-api: $(READY) ## prove every TensorRT 10 and 11 name the backends use, against the real bindings
 	$(PY) -m tests.bench.trt_api.bindings
 	$(PY) -m pytest tests/bench/test_tensorrt_api.py
 
-lint: $(VENV)/.ready ## ruff and strict mypy
+lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI runs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci docs/gitlab-ci.yml
+	$(VENV)/bin/zizmor --offline --quiet .github
+	$(VENV)/bin/shellcheck .ci/*
 
-baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...")
+baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...", BASELINE=FILE)
 	for run in 1 2 3; do \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
-	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)"
+	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)" $(if $(BASELINE),--baseline "$(BASELINE)")
 	rm -f baseline-run-{1,2,3}.json
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side

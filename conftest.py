@@ -8,4 +8,6 @@ pytest_plugins = (
     "fixtures.gate",
     "fixtures.session",
     "fixtures.stream",
+    "fixtures.crew",
+    "fixtures.first_baseline",
 )

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m bench COMMAND`: what can be done with runs and baselines beside pytest."""
 
 from __future__ import annotations
@@ -5,11 +6,15 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Protocol, cast
 
 _COMMANDS = Path(__file__).parent / "commands"
+_EPILOG = "`python -m bench COMMAND --help` lists a command's options. CONTRIBUTING.md says how a shell completes them."
+_ARGCOMPLETE = "_ARGCOMPLETE"
+"""Set by a shell that wants this command line completed."""
 
 
 class Command(Protocol):
@@ -25,15 +30,39 @@ class Command(Protocol):
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; 2 also for a wrong command line."""
     given = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    completing = _ARGCOMPLETE in os.environ
+    name = (_being_typed() if completing else given)[:1]
+    parser = command_line(name[0] if name else None)
+    if completing:
+        import argcomplete  # noqa: PLC0415 - only a shell that completes a line needs it
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
+    return _command(options.command).run(options)
+
+
+def command_line(name: str | None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the arguments of one of them.
+
+    Only that command is imported: the gate needs no torch, others do.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    parsers = {name: commands.add_parser(name, help=text, description=text) for name, text in summaries().items()}
-    if not given or given[0] not in parsers:
-        parser.parse_args(given)  # Prints the help, or what is wrong, and ends.
-    # Only the command that runs is imported: the gate needs no torch, others do.
-    command = cast("Command", importlib.import_module(f"bench.commands.{given[0]}"))
-    command.configure(parsers[given[0]])
-    return command.run(parser.parse_args(given))
+    for each, text in summaries().items():
+        added = commands.add_parser(each, help=text, description=text)
+        if each == name:
+            _command(each).configure(added)
+    return parser
+
+
+def _command(name: str) -> Command:
+    return cast("Command", importlib.import_module(f"bench.commands.{name}"))
+
+
+def _being_typed() -> list[str]:
+    """Return the words after `python -m bench` on the line that a shell completes."""
+    words = os.environ.get("COMP_LINE", "").split()
+    return words[words.index("bench") + 1 :] if "bench" in words else []
 
 
 def summaries() -> dict[str, str]:

@@ -37,11 +37,11 @@ _ROOT = Path(__file__).parent.parent
 def main(arguments: list[str] | None = None) -> int:
     """Time the three ways in turn, many times over, and print the ratio of their FPS."""
     parser = argparse.ArgumentParser(prog="python -m bench.harness", description=__doc__)
-    parser.add_argument("--precision", default="int8", choices=("fp32", "bf16", "int8"))
-    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--precision", default="int8", choices=("fp32", "bf16", "int8"), help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=15, help="times that each way is timed (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds per timing (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache")
+    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept")
     options = parser.parse_args(arguments)
     cache = Cache(options.cache_dir, print)
     case = Case("openvino", options.precision, options.batch_size)

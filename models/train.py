@@ -58,14 +58,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--masks", type=Path, metavar="DIR", help="their masks, of the same file names")
     parser.add_argument("--val-images", type=Path, metavar="DIR", help="validation images (default: 1 in 9 kept out)")
     parser.add_argument("--val-masks", type=Path, metavar="DIR", help="their masks")
-    parser.add_argument("--model", choices=tuple(MODELS), default="unet-small")
+    parser.add_argument(
+        "--model", choices=tuple(MODELS), default="unet-small", help="what to train (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: models/weights/MODEL.safetensors")
     parser.add_argument("--steps", type=_positive, default=600, help="optimizer steps (default: %(default)s)")
     parser.add_argument("--batch-size", type=_positive, default=8, help="crops per step (default: %(default)s)")
     parser.add_argument("--crop", type=_positive, default=256, help="edge of a crop in pixels (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="decides weights and crops (default: %(default)s)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+    )
     parser.add_argument("--half-storage", action="store_true", help="store FP16, half the file, for the largest model")
     return parser
 

@@ -23,18 +23,28 @@ _ROOT = Path(__file__).parents[2]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--a", required=True, metavar="PLACE", help="a Python interpreter, or a checkout of the suite")
-    parser.add_argument("--b", required=True, metavar="PLACE", help="another, the one in question")
+    parser.add_argument(
+        "--b", required=True, metavar="PLACE", help="another interpreter or checkout, the one in question"
+    )
     parser.add_argument("--cases", required=True, help="cases to time, such as openvino-int8-b4,torch-fp32-b1")
-    parser.add_argument("--margin", type=float, default=0.01, help="difference that is none (default: %(default)s)")
-    parser.add_argument("--budget", type=float, default=120.0, help="seconds per case (default: %(default)s)")
+    parser.add_argument(
+        "--margin", type=float, default=0.01, help="share of the FPS that is no difference (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--budget", type=float, default=120.0, help="seconds to spend on a case at most (default: %(default)s)"
+    )
     parser.add_argument(
         "--slow-b", type=float, metavar="SHARE", help="take this share of B's FPS away, to try the method"
     )
     parser.add_argument("--threads-b", type=int, metavar="N", help="let B have so many threads, to try the method")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--model", default="unet-small", help="default: %(default)s")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
+    )
+    parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=512, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
+    parser.add_argument(
+        "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

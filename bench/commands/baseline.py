@@ -28,13 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     taking = actions.add_parser("accept", help="store three or more runs as the machine's baseline")
     taking.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="files of pytest bench/ --benchmark-json")
     waiving = actions.add_parser("waive", help="tolerate a known loss of FPS until a day")
-    waiving.add_argument("case")
+    waiving.add_argument("case", metavar="CASE", help="a case, such as openvino-int8-b4")
     waiving.add_argument("--limit", type=float, required=True, help="loss of FPS tolerated, as a share")
     waiving.add_argument("--expires", type=_day, required=True, help="last day it holds, such as 2030-12-31")
     pinning = actions.add_parser("pin", help="make cases' present record the anchor that drift is counted from")
     dropping = actions.add_parser("drop", help="forget cases, which are then no longer missed")
     for each in (pinning, dropping):
-        each.add_argument("cases", nargs="+", metavar="CASE")
+        each.add_argument("cases", nargs="+", metavar="CASE", help="cases, such as openvino-int8-b4")
     for each in (taking, waiving, pinning, dropping):
         each.add_argument("--reason", default="", help="why; needed to accept runs that are worse")
         each.add_argument("--who", default=None, help="who decides (default: the user's name)")

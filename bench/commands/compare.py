@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("a", type=Path, metavar="A", help="file written by pytest bench/ --benchmark-json")
-    parser.add_argument("b", type=Path, metavar="B", help="another")
+    parser.add_argument("b", type=Path, metavar="B", help="another such file, the newer one")
     parser.add_argument("--more-a", type=Path, nargs="+", default=[], metavar="RUN", help="further runs of what A is")
     parser.add_argument("--more-b", type=Path, nargs="+", default=[], metavar="RUN", help="further runs of what B is")
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.annotations import command, github
 from bench.baseline import BaselineError, load_baseline
 from bench.entries import Acceptance, Baseline, entries_of
 from bench.gate import findings, judge_run
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from bench.results import Run
 
-_BASELINES = Path(__file__).parents[2] / "fixtures" / "baselines"
+_ROOT = Path(__file__).parents[2]
+_BASELINES = _ROOT / "fixtures" / "baselines"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="allowed loss of FPS as a share (default: 0.01 to 0.05, as the machine's own spread has it)",
     )
     parser.add_argument("--strict", action="store_true", help="fail INCONCLUSIVE and NO_BASELINE cases too")
+    parser.add_argument(
+        "--annotate", choices=("github",), help="also print the lines by which this CI marks regressed cases"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,17 +49,31 @@ def run(options: argparse.Namespace) -> int:
         found = read_run(options.run)
         baseline = _baseline(options, found)
     except (RunFileError, BaselineError) as error:
-        print(f"cannot judge: {error}", file=sys.stderr)
-        return 2
+        return _cannot(str(error), options)
     verdicts = judge_run(found, baseline, options.max_fps_drop)
     for verdict in verdicts:
         print(f"{verdict.status.value:14} {verdict.case:32} {verdict.evidence}")
     for line in findings(found, verdicts):
         print(f"- {line}")
     if not verdicts:
-        print("cannot judge: the run holds no case", file=sys.stderr)
-        return 2
+        return _cannot("the run holds no case", options)
+    if options.annotate:
+        path = None if options.against else _path(options, found)
+        print("\n".join(github(verdicts, path, _ROOT, strict=options.strict)))
     return exit_status(verdicts, strict=options.strict)
+
+
+def _cannot(why: str, options: argparse.Namespace) -> int:
+    """Say why there is no verdict, and return 2."""
+    print(f"cannot judge: {why}", file=sys.stderr)
+    if options.annotate:
+        print(command("error", "cannot judge", why))
+    return 2
+
+
+def _path(options: argparse.Namespace, found: Run) -> Path:
+    """Return the baseline file named, or the machine's own."""
+    return Path(options.baseline or _BASELINES / f"{found.suite['machine']['id']}.json").resolve()
 
 
 def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
@@ -65,7 +84,7 @@ def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
         first = runs[0]
         entries = entries_of(runs, Acceptance("", "", "", ""), sorted(common))
         return Baseline(dict(first.suite["machine"]), {entry.key: entry for entry in entries})
-    path = options.baseline or _BASELINES / f"{found.suite['machine']['id']}.json"
+    path = options.baseline or _path(options, found)
     baseline = load_baseline(path)
     if baseline is None and options.baseline:
         msg = f"{path}: no such baseline file"

@@ -49,16 +49,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="PNG, JPEG or TIFF images of one size")
     add("--out", type=Path, required=True, metavar="DIR", help="where masks go; found ones are not made again")
-    add("--backend", required=True, choices=names())
-    add("--precision", required=True, choices=PRECISIONS)
+    add("--backend", required=True, choices=names(), metavar="B", help=f"one of {', '.join(names())}")
+    add("--precision", required=True, choices=PRECISIONS, metavar="P", help=f"one of {', '.join(PRECISIONS)}")
     add("--batch-size", type=int, default=8, metavar="N", help="images per inference (default: %(default)s)")
     add("--model", help="as in the benchmarks (default: unet on a GPU, unet-small on a CPU)")
     add("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
     add("--calibration-images", type=Path, metavar="DIR", help="calibrate INT8 on these (default: built-in ones)")
     add("--bits", type=int, choices=range(9, 17), metavar="9-16", help="depth of images with more than 8 bits")
-    add("--on-bad-image", choices=("skip", "stop"), default="skip", help="(default: %(default)s, and name it)")
-    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept")
+    add(
+        "--on-bad-image",
+        choices=("skip", "stop"),
+        default="skip",
+        help="leave it out and name it, or end (default: %(default)s)",
+    )
+    add(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="where engines run (default: a GPU if there is one, here %(default)s)",
+    )
+    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept (default: .bench_cache)")
     add("--plain", action="store_true", help="run the plain loop as well, to compare")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
 

@@ -35,14 +35,29 @@ _ROUND_S = 0.05
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("--batch-sizes", default="1,2,4,8,16,32,64", metavar="N,...", help="(default: %(default)s)")
-    add("--backends", default=",".join(names()), metavar="B,...", help="(default: all that load)")
-    add("--precisions", default=",".join(PRECISIONS[:5]), metavar="P,...", help="(default: %(default)s)")
+    add(
+        "--batch-sizes",
+        default="1,2,4,8,16,32,64",
+        metavar="N,...",
+        help="batch sizes to go up through (default: %(default)s)",
+    )
+    add("--backends", default=",".join(names()), metavar="B,...", help="backends to measure (default: all that load)")
+    add(
+        "--precisions",
+        default=",".join(PRECISIONS[:5]),
+        metavar="P,...",
+        help="precisions to measure (default: %(default)s)",
+    )
     add("--model", help="as in the benchmarks (default: unet on a GPU, unet-small on a CPU)")
-    add("--image-size", type=int, default=512, metavar="N", help="(default: %(default)s)")
+    add("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
     add("--seconds", type=float, default=2.0, help="seconds of timing per case (default: %(default)s)")
-    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept")
+    add(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="where engines run (default: a GPU if there is one, here %(default)s)",
+    )
+    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept (default: .bench_cache)")
     add("--json", type=Path, required=True, metavar="FILE", help="write the figures there")
     add("--plot", type=Path, metavar="FILE.svg", help="write the plot there")
 

@@ -34,15 +34,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--neighbour", action="store_true", help="also run a process that computes in bursts of a few seconds"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--model", default="unet-small", help="default: %(default)s")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
+    )
+    parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=128, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--precisions", default="fp32,fp16,int8", help="default: %(default)s")
-    parser.add_argument("--batch-sizes", default="1,2,4,8", help="default: %(default)s")
+    parser.add_argument("--precisions", default="fp32,fp16,int8", help="precisions to time (default: %(default)s)")
+    parser.add_argument("--batch-sizes", default="1,2,4,8", help="batch sizes to time (default: %(default)s)")
     parser.add_argument("--exclude", default="torch_compile", help="backends to leave out (default: %(default)s)")
     parser.add_argument("--passes", type=int, default=3, help="visits to each case in a run (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.25, help="seconds of timing a visit (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
+    parser.add_argument(
+        "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

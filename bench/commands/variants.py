@@ -32,14 +32,31 @@ _INT8 = tuple(name for name in PRECISIONS if name.startswith("int8"))
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--backend", choices=names(), required=True)
-    parser.add_argument("--precision", choices=_INT8, default="int8")
-    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--backend", choices=names(), metavar="B", required=True, help=f"one of {', '.join(names())}")
+    parser.add_argument(
+        "--precision",
+        choices=_INT8,
+        metavar="P",
+        default="int8",
+        help=f"one of {', '.join(_INT8)} (default: %(default)s)",
+    )
+    parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS), metavar="V")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=tuple(VARIANTS),
+        default=list(VARIANTS),
+        metavar="V",
+        help=f"which to try (default: all). There are: {', '.join(VARIANTS)}",
+    )
     parser.add_argument("--turns", type=int, default=30, help="rounds of each engine (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache")
+    parser.add_argument(
+        "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
 
 
