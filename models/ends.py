@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from models.images import MEAN, STD
-from models.nodes import PAIR, Nodes, drop_unread
+from models.nodes import Nodes, drop_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,7 +57,9 @@ def one_logit(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = Nodes(model)
     logits = _logits(model)
     conv = graph.producers.get(graph.through_casts(logits.name))
-    weight = graph.weights.get(graph.before_pair(conv.input[1])) if conv is not None and conv.op_type == "Conv" else None
+    weight = (
+        graph.weights.get(graph.before_pair(conv.input[1])) if conv is not None and conv.op_type == "Conv" else None
+    )
     if conv is None or weight is None or weight.dims[0] != _TWO:
         msg = "the difference of two logits needs a graph that ends in a convolution to two classes"
         raise EndError(msg)
@@ -162,9 +164,7 @@ ENDS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
 def _floats(model: onnx.ModelProto, values: Iterable[onnx.ValueInfoProto]) -> list[onnx.ValueInfoProto]:
     weights = {tensor.name for tensor in model.graph.initializer}
     return [
-        value
-        for value in values
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in weights
+        value for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in weights
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -41,13 +41,13 @@ def variant(made: NetworkSource, form: str, steps: tuple[str, ...], folder: Path
     return path
 
 
-def answer(path: Path, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+def answer(path: Path, batch: NDArray[Any]) -> NDArray[Any]:
     """Return what ONNX Runtime computes without changing the graph, whatever its ends are called."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    found: NDArray[np.generic] = session.run(None, {session.get_inputs()[0].name: batch})[0]
+    found: NDArray[Any] = session.run(None, {session.get_inputs()[0].name: batch})[0]
     return found
 
 
@@ -137,7 +137,7 @@ def test_half_ends_compute_the_same_in_half_the_bytes(made: NetworkSource, form:
 def test_steps_go_together(made: NetworkSource, form: str, steps: tuple[str, ...], tmp_path: Path) -> None:
     path = variant(made, form, steps, tmp_path)
     plain = labels(run(made.graph(form), normalise(IMAGES), optimized=False))
-    batch: NDArray[np.generic] = IMAGES[:, None] if "uint8-input" in steps else normalise(IMAGES)
+    batch: NDArray[Any] = IMAGES[:, None] if "uint8-input" in steps else normalise(IMAGES)
     found = answer(path, batch.astype(np.float16) if "half-io" in steps else batch)
     masks = labels(found.astype(np.float32)) if found.shape[1] == 2 else found[:, 0]
     assert np.mean(masks == plain) > 0.98
