@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from bench.__main__ import main
 from bench.backend import BuildError
 from bench.case import Case
 from bench.contest import Tried, try_variants
-from bench.engines import open_engine
 from bench.reference import reference_masks
 from bench.variants import combined, offered, variant_source
 from tests.bench.networks import quick, sections, tiny_source
@@ -152,20 +150,6 @@ def test_names_joined_by_plus_go_together() -> None:
     assert (both.name, both.steps) == ("float-first+one-logit", ("float-first", "one-logit"))
     with pytest.raises(ValueError, match="no variant 'level-5' of this case; there are one-logit, shared-concat"):
         combined("one-logit+level-5", known)
-
-
-def test_builds_of_one_engine_can_be_told_apart_by_their_digest(tmp_path: Path) -> None:
-    with open_engine(tiny_source(tmp_path), CASE) as first:
-        digest, folder = first.digest, first.folder
-    with open_engine(tiny_source(tmp_path), CASE) as found:
-        assert found.digest == digest
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    (folder / "engine.blob").write_bytes(b"what another build of the same key may give")
-    manifest["files"]["engine.blob"] = hashlib.sha256((folder / "engine.blob").read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    entry = tiny_source(tmp_path).cache.entry("engine", CASE.id, manifest["key"], lambda _: None)
-    assert not entry.built
-    assert entry.digest != digest
 
 
 @pytest.mark.parametrize(
