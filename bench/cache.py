@@ -41,11 +41,14 @@ class Cache:
     say: Callable[[str], None]
     builds: list[str] = field(default_factory=list)
     """What this object built, in order; what it found is not here."""
+    anew: frozenset[str] = frozenset()
+    """Kinds of which this object takes nothing that it did not build itself; what it builds replaces what is stored."""
+    _own: set[Path] = field(default_factory=set, init=False, repr=False)
 
     def entry(self, kind: str, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry of `key`, calling `build` with an empty folder when it is not there or not whole.
 
-        `kind` and `name` are for people: they begin the folder's name. A failing build leaves nothing behind.
+        `kind` and `name` are for people: they begin the folder's name. A failing build leaves nothing new behind.
         """
         text = json.dumps(dict(key), sort_keys=True)
         folder = self.root / kind / f"{name}-{_sha256(text.encode())[:20]}"
@@ -53,13 +56,16 @@ class Cache:
         with FileLock(f"{folder}.lock"):
             if folder.exists():
                 fault = _fault(folder, text)
-                if fault is None:
+                unwanted = kind in self.anew and folder not in self._own
+                if fault is None and not unwanted:
                     return _found(folder, built=False)
-                self.say(f"{kind} {name}: the stored one {fault}: building it again")
-                shutil.rmtree(folder)
+                self.say(f"{kind} {name}: the stored one {fault or 'is not to be used'}: building it again")
+                if fault is not None:
+                    shutil.rmtree(folder)
             else:
                 self._explain(folder, kind, name, text)
             self._build(folder, text, build)
+            self._own.add(folder)
             self.builds.append(f"{kind}/{name}")
             return _found(folder, built=True)
 
@@ -90,6 +96,8 @@ class Cache:
                 },
             }
             (work / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
             work.rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -42,22 +42,45 @@ class OpenEngine:
     """Whether this session built it."""
     memory: PeakMemory
     versions: dict[str, str]
+    folder: Path
+    """Where the engine's files lie."""
+    digest: str
+    """Digest of the engine's key and files: builds of one engine that differ in any byte differ here."""
 
 
 @contextmanager
-def open_engine(source: NetworkSource, case: Case) -> Iterator[OpenEngine]:
-    """Build or find the case's engine, load it, and release it at the end of the block."""
-    backend = load_backend(case.backend)
-    entry = source.cache.entry(
-        "engine", case.id, engine_key(backend, source, case), lambda folder: _build(backend, source, case, folder)
-    )
+def open_engine(
+    source: NetworkSource, case: Case, backend: Backend | None = None, name: str | None = None
+) -> Iterator[OpenEngine]:
+    """Build or find the case's engine, load it, and release it at the end of the block.
+
+    Another `backend` than the case's own builds it another way, and its files lie under `name`.
+    """
+    maker = backend or load_backend(case.backend)
+    label = name or case.id
+
+    def build(folder: Path) -> None:
+        source.say(f"building {label}")
+        maker.build(source, case, folder)
+
+    entry = source.cache.entry("engine", label, engine_key(maker, source, case), build)
     memory = PeakMemory(source.device)
     watch = Stopwatch()
-    engine = backend.load(source, case, entry.folder)
+    engine = maker.load(source, case, entry.folder)
     try:
         load_s = watch.elapsed_s
         memory.sample()
-        yield OpenEngine(case, engine, entry.build_s, load_s, entry.built, memory, backend.versions())
+        yield OpenEngine(
+            case,
+            engine,
+            entry.build_s,
+            load_s,
+            entry.built,
+            memory,
+            maker.versions(),
+            entry.folder,
+            entry.digest,
+        )
     finally:
         engine.close()
 
@@ -113,8 +136,3 @@ def _sources(file: Path) -> set[Path]:
         words = {word for path in new for word in re.findall(r"\b_\w+", path.read_text(encoding="utf-8"))}
         new = {helpers[word] for word in words & helpers.keys()} - found
     return found
-
-
-def _build(backend: Backend, source: NetworkSource, case: Case, folder: Path) -> None:
-    source.say(f"building {case}")
-    backend.build(source, case, folder)

@@ -41,6 +41,7 @@ def row_info(
         "build_s": opened.build_s,
         "load_s": round(opened.load_s, 4),
         "engine_bytes": opened.engine.engine_bytes,
+        "engine_digest": opened.digest,
         "peak_memory_bytes": opened.memory.peak_bytes,
         "threads": source.threads,
         "versions": opened.versions,

@@ -1,109 +1,143 @@
-"""Engines of other placements of the Q/DQ nodes, timed in turn with the plain ones and judged by the same Dice."""
+"""Other engines of a case, by what changes in its graph and in how it is built, and how each is opened."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import models.ends
+import models.nodes
 import models.variants
+from bench.backend import load_backend
 from bench.engines import open_engine
-from bench.fidelity import judge
-from bench.medians import median_interval
 from bench.source import NetworkSource, source_digest
-from bench.timing import round_s, warm_up
+from bench.trials import load_trials
 from models.graphs import to_variant
-from models.images import normalise
+from models.variants import VARIANTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.backend import Backend, Engine, Source
     from bench.cache import Entry
     from bench.case import Case
-    from bench.fidelity import Reference
-    from models.images import ImageSet
+    from bench.engines import OpenEngine
+    from bench.trials import Trials
 
 PLAIN = "plain"
-_ROUND_S = 0.1
+PERCENTILE = "percentile"
+"""Ranges that leave out the outermost values, in place of MinMax's."""
+_ANYWHERE = ("one-logit",)
+"""Steps on a graph after which any backend's engine still gives float32 logits."""
+_MINMAX = re.compile(r"^int8(?!-entropy|-percentile)")
 
 
 @dataclass(slots=True)
 class VariantSource(NetworkSource):
-    """A source whose INT8 graphs are one variant of the plain ones."""
+    """A source whose graphs are changed step by step, its INT8 graphs by other ranges or Q/DQ nodes as well."""
 
-    variant: str = field(kw_only=True)
+    steps: tuple[str, ...] = field(kw_only=True)
     plain: NetworkSource = field(kw_only=True)
 
     def graph_entry(self, kind: str) -> Entry:
-        """Return the cache entry of the variant of one kind of INT8 graph, and of other kinds the plain entry."""
+        """Return the cache entry of one kind of graph with the steps that apply to it."""
+        if PERCENTILE in self.steps:
+            kind = _MINMAX.sub("int8-percentile", kind)
         entry = self.plain.graph_entry(kind)
-        if not kind.startswith("int8"):
+        int8 = kind.startswith("int8")
+        steps = [step for step in self.steps if step != PERCENTILE and (int8 or step not in VARIANTS)]
+        if not steps:
             return entry
         key = {
             "plain": entry.digest,
-            "variant": self.variant,
-            "code": source_digest(Path(str(models.variants.__file__))),
+            "variant": steps,
+            "code": source_digest(
+                *(Path(str(module.__file__)) for module in (models.variants, models.ends, models.nodes))
+            ),
         }
         return self.cache.entry(
             "graph",
-            f"{self.network.name}-{kind}-{self.variant}",
+            f"{self.network.name}-{kind}-{'+'.join(steps)}".replace("/", "-").replace(":", "-"),
             key,
-            lambda folder: to_variant(entry.folder / "model.onnx", self.variant, folder / "model.onnx"),
+            lambda folder: to_variant(entry.folder / "model.onnx", steps, folder / "model.onnx"),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What one variant gave: its speed over the plain engine's in the same turns, and its fidelity."""
+class Variant:
+    """One way to build a case: steps on its graph, and what its backend tries beside them."""
 
     name: str
-    fps: float
-    ratio: float
-    low: float
-    high: float
-    """FPS over the plain engine's, the median of the turns, with its 95 % interval."""
-    dice_fp32: float
-    worst: float
-    dice_truth: float | None
-    engine_bytes: int
+    steps: tuple[str, ...] = ()
+    trials: tuple[str, ...] = ()
 
 
-def variant_source(plain: NetworkSource, variant: str) -> NetworkSource:
-    """Return the source of one variant; that named `plain` is the source itself."""
-    if variant == PLAIN:
+def offered(case: Case, device: str) -> dict[str, Variant]:
+    """Return the variants of a case by name; none where its backend reads no graph."""
+    backend, trials = load_backend(case.backend), load_trials(case.backend)
+    graph = backend.recipe(case, device).get("graph")
+    if graph is None:
+        return {}
+    found = {step: Variant(step, (step,)) for step in _ANYWHERE}
+    if graph.startswith("int8"):
+        found |= {step: Variant(step, (step,)) for step in VARIANTS}
+    if case.precision == "int8" and graph.startswith("int8"):
+        found[PERCENTILE] = Variant(PERCENTILE, (PERCENTILE,))
+    if trials is not None:
+        found |= {name: Variant(name, steps, (name,)) for name, steps in trials.offers(case).items()}
+    return found
+
+
+def combined(text: str, known: dict[str, Variant]) -> Variant:
+    """Return the variant that names joined by + mean together; `ValueError` names what is unknown and what is not."""
+    parts = text.split("+")
+    unknown = [part for part in parts if part not in known]
+    if unknown:
+        msg = f"no variant {unknown[0]!r} of this case; there are {', '.join(known)}, and several joined by +"
+        raise ValueError(msg)
+    steps = tuple(dict.fromkeys(step for part in parts for step in known[part].steps))
+    return Variant(text, steps, tuple(dict.fromkeys(trial for part in parts for trial in known[part].trials)))
+
+
+def variant_source(plain: NetworkSource, steps: tuple[str, ...]) -> NetworkSource:
+    """Return the source of graphs changed by steps; without any it is the source itself."""
+    if not steps:
         return plain
     parts = (plain.network, plain.calibration_set, plain.image_size, plain.device, plain.cache, plain.threads)
-    return VariantSource(*parts, variant=variant, plain=plain)
+    return VariantSource(*parts, steps=steps, plain=plain)
 
 
-def try_variants(
-    source: NetworkSource, case: Case, names: list[str], images: ImageSet, reference: Reference, turns: int
-) -> list[Tried]:
-    """Return what each variant gave, the plain engine first; all engines are held open and timed in turn.
+@contextmanager
+def open_variant(source: NetworkSource, case: Case, variant: Variant) -> Iterator[OpenEngine]:
+    """Build or find one variant's engine, load it, and release it at the end of the block."""
+    changed = variant_source(source, variant.steps)
+    backend = None
+    if variant.trials:
+        trials = cast("Trials", load_trials(case.backend))
+        backend = cast("Backend", _Tried(load_backend(case.backend), trials, source, variant.trials))
+    name = None if variant.name == PLAIN else f"{case.id}-{variant.name}"
+    with open_engine(changed, case, backend, name) as opened:
+        yield opened
 
-    Each turn begins with another engine, so that a drift of the machine favours none.
-    """
-    names = [PLAIN, *names]
-    batch = normalise(images.images[[index % len(images.names) for index in range(case.batch_size)]])
-    with ExitStack() as stack:
-        engines = {}
-        scores = {}
-        for name in names:
-            opened = stack.enter_context(open_engine(variant_source(source, name), case))
-            scores[name] = judge(opened.engine, images, case.batch_size, reference).as_dict()
-            opened.engine.copy_in(batch)
-            warm_up(opened.engine)
-            engines[name] = opened.engine
-        inferences = {name: max(1, round(_ROUND_S / round_s(engine, 1))) for name, engine in engines.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(turns):
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                seconds[name].append(round_s(engines[name], inferences[name]))
-        sizes = {name: engine.engine_bytes for name, engine in engines.items()}
-    found = []
-    for name in names:
-        ratios = [plain / mine for plain, mine in zip(seconds[PLAIN], seconds[name], strict=True)]
-        fps = case.batch_size / median_interval(seconds[name])[0]
-        fp32, truth = scores[name]["dice_fp32"], scores[name]["dice_truth"]
-        mean_truth = truth["mean"] if truth else None
-        found.append(Tried(name, fps, *median_interval(ratios), fp32["mean"], fp32["worst"], mean_truth, sizes[name]))
-    return found
+
+class _Tried:
+    """A backend that builds its trials in place of its engines."""
+
+    def __init__(self, backend: Backend, trials: Trials, plain: NetworkSource, names: tuple[str, ...]) -> None:
+        self.READS, self.PRECISIONS = backend.READS, backend.PRECISIONS
+        self.supports, self.versions = backend.supports, backend.versions
+        self._trials, self._plain, self._names = trials, plain, names
+        # The engine's key holds a digest of this file and of those it names.
+        self.__file__ = str(getattr(trials, "__file__", ""))
+
+    def recipe(self, case: Case, device: str) -> dict[str, str]:  # noqa: ARG002 - the contract's signature
+        return self._trials.recipe(case, self._names)
+
+    def build(self, source: Source, case: Case, folder: Path) -> None:
+        self._trials.build(source, self._plain, case, self._names, folder)
+
+    def load(self, source: Source, case: Case, folder: Path) -> Engine:
+        return self._trials.load(source, case, folder)

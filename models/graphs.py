@@ -14,11 +14,14 @@ from onnx import version_converter
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from models.ends import ENDS
 from models.quantize import CALIBRATIONS, calibrate, quantize
 from models.unsigned import unsigned
 from models.variants import VARIANTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
@@ -94,9 +97,15 @@ def to_int8_unsigned(int8: Path, path: Path) -> None:
     _save(unsigned(onnx.load(int8)), path)
 
 
-def to_variant(int8: Path, variant: str, path: Path) -> None:
-    """Write one of `models.variants.VARIANTS` of a Q/DQ graph, whatever its form."""
-    _save(VARIANTS[variant](onnx.load(int8)), path)
+def to_variant(graph: Path, steps: Sequence[str], path: Path) -> None:
+    """Write a graph changed by steps of `models.variants.VARIANTS` and `models.ends.ENDS`, one after the other.
+
+    `models.ends.EndError` where the network has no such end.
+    """
+    model = onnx.load(graph)
+    for step in steps:
+        model = _sorted({**VARIANTS, **ENDS}[step](model))
+    _save(model, path)
 
 
 def calibration_ranges(fp32: Path, images: NDArray[np.float32], kind: str) -> Ranges:
@@ -141,9 +150,15 @@ def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Put a graph's nodes in topological order."""
+    ONNXModel(model).topological_sort()
+    return model
+
+
 def _save(model: onnx.ModelProto, path: Path) -> None:
     """Sort a graph's nodes, check it and write it in one step, so that nothing half-written stays."""
-    ONNXModel(model).topological_sort()
+    _sorted(model)
     onnx.checker.check_model(model, full_check=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".onnx.tmp")
     os.close(handle)

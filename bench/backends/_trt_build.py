@@ -32,12 +32,24 @@ LAYERS = "layers.json"
 FLOPS = "convolution_flops.json"
 
 
-def build(source: Source, case: Case, folder: Path, options: Options) -> None:
-    """Build a plan and leave it in `folder` with its layers; `BuildError` or `OutOfMemoryError` on failure."""
+def build(
+    source: Source,
+    case: Case,
+    folder: Path,
+    options: Options,
+    adjust: Callable[[Any, Any], None] = lambda network, config: None,  # noqa: ARG005 - nothing to adjust
+    calibrated: Path | None = None,
+) -> None:
+    """Build a plan and leave it in `folder` with its layers; `BuildError` or `OutOfMemoryError` on failure.
+
+    `adjust` may change the network and the builder's configuration before the build. `calibrated` is the graph whose
+    ranges a calibrator takes, where that is not the graph that is built.
+    """
     _cuda.context()
     graph = fixed_graph(source.graph(options.graph), case.batch_size, source.image_size)
     _cuda.tidy()
-    plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, graph))
+    ranges = calibrated or source.graph(options.graph)
+    plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, (graph, ranges, adjust)))
     (folder / PLAN).write_bytes(plan)
     (folder / FLOPS).write_text(json.dumps(graph.convolution_flops, indent=1), encoding="utf-8")
     layers = guarded(case.batch_size, lambda: _layers(plan, case.batch_size))
@@ -60,7 +72,14 @@ def inspected(engine: Any) -> str:  # noqa: ANN401 - TensorRT's classes have no 
     return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def _plan(source: Source, case: Case, folder: Path, options: Options, graph: FixedGraph) -> bytes:
+def _plan(
+    source: Source,
+    case: Case,
+    folder: Path,
+    options: Options,
+    made_of: tuple[FixedGraph, Path, Callable[[Any, Any], None]],
+) -> bytes:
+    graph, ranges, adjust = made_of
     with heard() as lines, ExitStack() as closing:
         progress = Progress(source.say, str(case))
         builder = started(trt.Builder, lines)
@@ -69,10 +88,13 @@ def _plan(source: Source, case: Case, folder: Path, options: Options, graph: Fix
         config = builder.create_builder_config()
         configure(config, timing_path(folder), options.level)
         set_precisions(config, options)
+        adjust(network, config)
         watcher = monitor(progress)
         if watcher is not None:
             config.progress_monitor = watcher
-        feed = _feed(source, case, folder, options, progress)
+        feed = None
+        if options.calibrator is not None:
+            feed = _feed(source, case, ranges_path(source, folder, options.calibrator, ranges), progress)
         if feed is not None:
             closing.callback(feed.close)
             calibrating = calibrator(str(options.calibrator), feed)
@@ -125,9 +147,10 @@ def _network(
     return network, parser
 
 
-def _feed(source: Source, case: Case, folder: Path, options: Options, progress: Progress) -> Feed | None:
-    if options.calibrator is None:
-        return None
-    images = source.calibration()
-    file = cache_path(shared_folder(folder), source.graph(options.graph), images, options.calibrator)
-    return Feed(images, case.batch_size, file, lambda state: progress.phase("calibration batch", state))
+def ranges_path(source: Source, folder: Path, calibrator: str, graph: Path) -> Path:
+    """Return the file in which one of `_calibrators.ALGORITHMS` keeps a graph's ranges, given an engine's folder."""
+    return cache_path(shared_folder(folder), graph, source.calibration(), calibrator)
+
+
+def _feed(source: Source, case: Case, file: Path, progress: Progress) -> Feed:
+    return Feed(source.calibration(), case.batch_size, file, lambda state: progress.phase("calibration batch", state))

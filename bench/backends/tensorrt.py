@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.backend import Engine, Source
     from bench.case import Case
 
-__all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
+__all__ = ["PRECISIONS", "READS", "build", "load", "options", "recipe", "supports", "versions"]
 
 READS: Literal["module", "graph"] = "graph"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "int8-entropy", "int8-percentile")
@@ -37,12 +37,12 @@ def supports(case: Case, device: str) -> str | None:
 
 def recipe(case: Case, device: str) -> dict[str, str]:  # noqa: ARG001 - the contract's signature
     """Return what decides the plan besides graph, versions and GPU."""
-    return _options(case).recipe()
+    return options(case).recipe()
 
 
 def build(source: Source, case: Case, folder: Path) -> None:
     """Build the plan in `folder`; `BuildError` or `OutOfMemoryError` on failure."""
-    _trt_build.build(source, case, folder, _options(case))
+    _trt_build.build(source, case, folder, options(case))
 
 
 def load(source: Source, case: Case, folder: Path) -> Engine:
@@ -50,7 +50,8 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
     return _trt_run.load(source, case, folder)
 
 
-def _options(case: Case) -> Options:
+def options(case: Case) -> Options:
+    """Return how TensorRT builds a case."""
     typed = strongly_typed()
     tf32 = case.precision != "fp32"
     if case.arithmetic in ("fp32", "tf32"):

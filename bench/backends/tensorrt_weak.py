@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.backend import Engine, Source
     from bench.case import Case
 
-__all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
+__all__ = ["PRECISIONS", "READS", "build", "load", "options", "recipe", "supports", "versions"]
 
 READS: Literal["module", "graph"] = "graph"
 
@@ -47,14 +47,19 @@ def supports(case: Case, device: str) -> str | None:
 
 def recipe(case: Case, device: str) -> dict[str, str]:  # noqa: ARG001 - the contract's signature
     """Return what decides the plan besides graph, versions and GPU."""
-    return _OPTIONS[case.precision].recipe()
+    return options(case).recipe()
 
 
 def build(source: Source, case: Case, folder: Path) -> None:
     """Build the plan in `folder`; `BuildError` or `OutOfMemoryError` on failure."""
-    _trt_build.build(source, case, folder, _OPTIONS[case.precision])
+    _trt_build.build(source, case, folder, options(case))
 
 
 def load(source: Source, case: Case, folder: Path) -> Engine:
     """Return the engine of the plan in `folder`, after its first inference."""
     return _trt_run.load(source, case, folder)
+
+
+def options(case: Case) -> Options:
+    """Return how TensorRT builds a case."""
+    return _OPTIONS[case.precision]

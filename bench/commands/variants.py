@@ -1,4 +1,4 @@
-"""Try other placements of an INT8 graph's Q/DQ nodes on a backend: speed in turn with the plain one, and Dice."""
+"""Try other ways to build an engine (placements, ends, effort): speed in turn with the plain one, and Dice."""
 
 from __future__ import annotations
 
@@ -6,96 +6,135 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.backend import UnavailableError, load_backend, names
+from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
 from bench.cache import Cache
 from bench.case import PRECISIONS, Case
+from bench.contest import try_variants
+from bench.machine import this_machine
 from bench.reference import reference_masks
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
-from bench.variants import try_variants
+from bench.variants import combined, offered
 from models.network import load_network
-from models.variants import VARIANTS
+from models.unet import SizeError, check_size
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from bench.variants import Tried
+    from bench.contest import Figures, Tried
 
 _ROOT = Path(__file__).parents[2]
-_INT8 = tuple(name for name in PRECISIONS if name.startswith("int8"))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--backend", choices=names(), metavar="B", required=True, help=f"one of {', '.join(names())}")
-    parser.add_argument(
-        "--precision",
-        choices=_INT8,
-        metavar="P",
-        default="int8",
-        help=f"one of {', '.join(_INT8)} (default: %(default)s)",
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, metavar="P", default="int8", help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
-    parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
+    parser.add_argument("--model", help="unet or unet-small (default: unet on a GPU, unet-small on a CPU)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
+    parser.add_argument("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where engines run")
     parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=tuple(VARIANTS),
-        default=list(VARIANTS),
-        metavar="V",
-        help=f"which to try (default: all). There are: {', '.join(VARIANTS)}",
+        "--variants", metavar="V,...", help="variants to try, several at once joined by + (default: each that there is)"
     )
     parser.add_argument("--turns", type=int, default=30, help="rounds of each engine (default: %(default)s)")
     parser.add_argument(
-        "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
+        "--build-budget", type=float, metavar="SECONDS", help="begin no further build after so many seconds of builds"
     )
+    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
     parser.add_argument("--json", type=Path, help="write the figures here too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line per variant; 2 where the backend cannot run the case."""
+    """Print a line per variant; 2 where the backend cannot run the case or the plain engine cannot be built."""
     case = Case(options.backend, options.precision, options.batch_size)
+    device = _device(options.device)
     try:
-        reason = load_backend(case.backend).supports(case, options.device)
-    except UnavailableError as error:
-        reason = str(error)
-    if reason:
-        print(f"{case}: {reason}", file=sys.stderr)
-        return 2
-    cache = Cache(options.cache_dir, print)
-    size = (512, 512)
-    device = cast("Literal['cpu', 'cuda']", options.device)
-    source = NetworkSource(load_network(options.model), stored_split(cache, "calibration", size), size, device, cache)
-    images = stored_split(cache, "held-out", size)
-    found = try_variants(source, case, options.variants, images, reference_masks(source, images), options.turns)
-    Console(width=100).print(_table(case, options.turns, found))
+        check_size(options.image_size, options.image_size)
+        reason = load_backend(case.backend).supports(case, device)
+        if reason is not None:
+            return _refuse(f"{case}: {reason}")
+        known = offered(case, device)
+        if not known:
+            return _refuse(f"{case}: nothing to try: {case.backend} builds from no graph")
+        chosen = [combined(text, known) for text in (options.variants.split(",") if options.variants else known)]
+        cache = Cache(options.cache_dir, print)
+        size = (options.image_size, options.image_size)
+        network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
+        source = NetworkSource(network, stored_split(cache, "calibration", size), size, device, cache)
+        images = stored_split(cache, "held-out", size)
+        reference = reference_masks(source, images)
+        found = try_variants(
+            source, case, chosen, images, reference, turns=options.turns, build_budget_s=options.build_budget
+        )
+    except (UnavailableError, BuildError, OutOfMemoryError, SizeError, ValueError) as error:
+        return _refuse(f"{case}: {error}")
+    _show(case, options.turns, found)
     if options.json:
-        options.json.write_text(json.dumps({str(case): [asdict(each) for each in found]}, indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps(_record(source, case, options.turns, found), indent=1), encoding="utf-8")
     return 0
 
 
-def _table(case: Case, turns: int, found: list[Tried]) -> Table:
+def _device(wanted: str) -> Literal["cpu", "cuda"]:
+    import torch  # noqa: PLC0415 - `python -m bench variants --help` need not wait for it
+
+    found = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    return cast("Literal['cpu', 'cuda']", found)
+
+
+def _refuse(text: str) -> int:
+    print(text, file=sys.stderr)
+    return 2
+
+
+def _record(source: NetworkSource, case: Case, turns: int, found: Sequence[Tried]) -> dict[str, Any]:
+    """Return all that was measured, ready for JSON."""
+    return {
+        "case": case.id,
+        "turns": turns,
+        "machine": this_machine(source.device).as_dict(),
+        "versions": load_backend(case.backend).versions(),
+        "model": {"name": source.network.name, "digest": source.network.digest},
+        "size": list(source.image_size),
+        "variants": [asdict(each) for each in found],
+    }
+
+
+def _show(case: Case, turns: int, found: Sequence[Tried]) -> None:
+    console = Console(width=130)
+    console.print(_table(case, turns, found))
+    for each in found:
+        if each.fault is not None:
+            console.print(f"- {each.name}: {each.fault}", markup=False, soft_wrap=True)
+
+
+def _table(case: Case, turns: int, found: Sequence[Tried]) -> Table:
     title = f"{case}, {turns} turns; the ratio is of FPS to plain, with its 95 % interval"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("variant", "FPS", "ratio", "", "Dice/FP32", "worst", "Dice/truth", "MiB"):
+    columns = ("variant", "FPS", "ratio", "", "Dice/FP32", "worst", "Dice/truth", "build s", "MiB", "reformats")
+    for name in columns:
         table.add_column(name, justify="left" if name == "variant" else "right", no_wrap=True)
     for each in found:
-        table.add_row(
-            each.name,
-            f"{each.fps:.1f}",
-            f"{each.ratio:.3f}",
-            f"{each.low:.3f} to {each.high:.3f}",
-            f"{each.dice_fp32:.5f}",
-            f"{each.worst:.4f}",
-            "-" if each.dice_truth is None else f"{each.dice_truth:.4f}",
-            f"{each.engine_bytes / 2**20:.1f}",
-        )
+        table.add_row(each.name, *(_cells(each.figures) if each.figures else ("none", *[""] * (len(columns) - 2))))
     return table
+
+
+def _cells(figures: Figures) -> list[str]:
+    return [
+        f"{figures.fps:.1f}",
+        f"{figures.ratio:.3f}",
+        f"{figures.low:.3f} to {figures.high:.3f}",
+        f"{figures.dice_fp32:.5f}",
+        f"{figures.worst:.4f}",
+        "-" if figures.dice_truth is None else f"{figures.dice_truth:.4f}",
+        f"{figures.build_s:.1f}",
+        f"{figures.engine_bytes / 2**20:.1f}",
+        "-" if figures.reformats is None else f"{figures.reformats} of {figures.layers}",
+    ]

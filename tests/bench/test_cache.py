@@ -175,6 +175,48 @@ def test_failing_build_leaves_nothing_and_is_tried_again(store: Store, tmp_path:
     assert not (entry.folder / "half").exists()
 
 
+def test_what_is_not_to_be_used_is_built_once_more_and_found_by_all(store: Store, tmp_path: Path) -> None:
+    store.entry()
+    again = Store(tmp_path)
+    again.cache.anew = frozenset({"engine"})
+    assert [again.entry().built, again.entry().built] == [True, False]
+    assert (again.builds, again.cache.builds) == (1, ["engine/openvino-int8-b4"])
+    assert again.said == ["engine openvino-int8-b4: the stored one is not to be used: building it again"]
+    assert not Store(tmp_path).entry().built
+    again.cache.anew = frozenset({"graph"})
+    assert not Store(tmp_path).entry().built
+
+
+def test_rebuilding_that_fails_keeps_what_was_stored(store: Store, tmp_path: Path) -> None:
+    first = store.entry()
+    again = Store(tmp_path)
+    again.cache.anew = frozenset({"engine"})
+
+    def fail(folder: Path) -> None:
+        (folder / "half").write_bytes(b"half")
+        message = "out of memory"
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        again.entry(build=fail)
+    assert Store(tmp_path).entry().digest == first.digest
+    assert [path.name for path in (tmp_path / "engine").iterdir() if path.name.startswith(".building")] == []
+
+
+def test_builds_that_differ_in_a_byte_differ_in_their_digest(store: Store, tmp_path: Path) -> None:
+    first = store.entry()
+    again = Store(tmp_path)
+    again.cache.anew = frozenset({"engine"})
+
+    def other(folder: Path) -> None:
+        (folder / "plan").write_bytes(b"enginf")
+
+    rebuilt = again.entry(build=other)
+    assert rebuilt.folder == first.folder
+    assert rebuilt.digest != first.digest
+    assert not (rebuilt.folder / "inner").exists()
+
+
 def test_two_processes_at_once_build_one_entry_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "-c", RIVAL, str(tmp_path / "cache"), str(log)]

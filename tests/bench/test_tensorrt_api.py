@@ -26,6 +26,8 @@ FAULTS = {
     "no context": "out of memory at batch 2",
     "timing cache refused": "ran",
 }
+ENDS = ("level-5", "uint8-input", "argmax", "mask", "io-fp16", "io-hwc8")
+FLOATS = ("float-first", "float-last", "float-ends")
 WRONG_NAMES = {
     "a method": ("_trt_config.py", ".set_memory_pool_limit(", ".set_memory_pool_limits(", "set_memory_pool_limits"),
     "a property": ("_trt_config.py", ".builder_optimization_level =", ".optimization_level =", "optimization_level"),
@@ -37,6 +39,9 @@ WRONG_NAMES = {
         ".build_engine(",
         "Builder.build_engine",
     ),
+    "a layout": ("_trt_trials.py", '"HWC8"', '"NHWC8"', "NHWC8"),
+    "a tensor's property": ("_trt_trials.py", ".allowed_formats =", ".formats =", "cannot set ITensor.formats"),
+    "an engine's method": ("_trt_trial_engine.py", ".get_tensor_format(", ".get_format(", "ICudaEngine.get_format"),
     "an unguarded name of 10's": ("_trt_config.py", 'hasattr(trt.BuilderFlag, "FP16")', "True", "FP16"),
 }
 """File, right text, wrong text, and what the error must say."""
@@ -69,6 +74,9 @@ def test_tensorrt_10_has_every_name_on_its_code_path() -> None:
         assert results[f"tensorrt_weak-{precision}"] == "ran"
     for precision in ("fp32", "tf32", "fp16", "bf16", "int8", "int8-entropy", "int8-percentile"):
         assert results[f"tensorrt-{precision}"] == "ran"
+    for name, trials in (("tensorrt-int8", ENDS), ("tensorrt-fp16", ENDS), ("tensorrt_weak-int8", (*ENDS, *FLOATS))):
+        assert {trial: results[f"{name}-b2 {trial}"] for trial in trials} == dict.fromkeys(trials, "ran")
+    assert {"ITensor.allowed_formats", "ILayer.precision"} <= set(found["used"])
     assert results["torch2trt"] == "ran"
     assert all(text in results[fault] for fault, text in FAULTS.items())
     assert {"IInt8MinMaxCalibrator", "IProgressMonitor", "IBuilderConfig.progress_monitor"} <= set(found["used"])
@@ -79,6 +87,8 @@ def test_tensorrt_11_has_every_name_on_its_code_path_and_skips_what_it_removed()
     for precision in ("fp32", "tf32", "fp16", "bf16", "int8", "int8-entropy", "int8-percentile"):
         assert results[f"tensorrt-{precision}"] == "ran"
         assert "has no precision flags and calibrators" in results[f"tensorrt_weak-{precision}"]
+    assert {trial: results[f"tensorrt-int8-b2 {trial}"] for trial in ENDS} == dict.fromkeys(ENDS, "ran")
+    assert not any(case.startswith("tensorrt_weak") and " " in case for case in results)
     assert ELEVEN in results["torch2trt"]
     assert results["torch2trt"].startswith("skipped: torch2trt needs")
     assert all(text in results[fault] for fault, text in FAULTS.items())

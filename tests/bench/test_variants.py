@@ -1,48 +1,197 @@
-"""Variants are real engines, timed in turn with the plain one and judged like any other."""
+"""Variants are real engines, timed in turn with the plain one and judged like any other; one that fails is a reason."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pytest
+
+import bench.contest
+import bench.variants
 from bench.__main__ import main
+from bench.backend import BuildError
 from bench.case import Case
+from bench.contest import Tried, try_variants
 from bench.reference import reference_masks
-from bench.variants import try_variants, variant_source
+from bench.variants import combined, offered, variant_source
 from tests.bench.networks import quick, sections, tiny_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+    from bench.backend import Engine, Source
 
 CASE = Case("openvino", "int8", 2)
 
 
-def test_each_variant_is_built_from_its_own_graph_and_judged(tmp_path: Path) -> None:
+def tried(tmp_path: Path, *names: str, **options: Any) -> tuple[list[Tried], list[str]]:
+    """Try variants of the tiny network by name, and return what was built, too."""
     source = tiny_source(tmp_path)
     images = sections("held-out", 3)
+    chosen = [combined(name, offered(CASE, "cpu")) for name in names]
     with quick():
-        found = try_variants(source, CASE, ["float-ends"], images, reference_masks(source, images), turns=7)
-    assert [each.name for each in found] == ["plain", "float-ends"]
-    plain, ends = found
-    assert (plain.ratio, plain.low, plain.high) == (1, 1, 1)
-    assert ends.low <= ends.ratio <= ends.high
-    assert ends.fps > 0
-    assert 0.97 < ends.worst <= ends.dice_fp32 <= 1
-    assert ends.dice_fp32 != plain.dice_fp32
-    assert sum(name == f"engine/{CASE}" for name in source.cache.builds) == 2
+        found = try_variants(source, CASE, chosen, images, reference_masks(source, images), turns=7, **options)
+    return found, source.cache.builds
 
 
-def test_other_precisions_have_no_variants(tmp_path: Path) -> None:
+def test_each_variant_is_built_from_its_own_graph_and_judged(tmp_path: Path) -> None:
+    found, builds = tried(tmp_path, "float-ends", "one-logit", "percentile")
+    assert [each.name for each in found] == ["plain", "float-ends", "one-logit", "percentile"]
+    plain, *others = (each.figures for each in found)
+    assert plain is not None
+    assert (plain.ratio, plain.low, plain.high, len(plain.seconds)) == (1, 1, 1, 7)
+    for figures in others:
+        assert figures is not None
+        assert figures.low <= figures.ratio <= figures.high
+        assert figures.fps > 0
+        assert figures.build_s > 0
+        assert 0.97 < figures.worst <= figures.dice_fp32 <= 1
+        assert figures.dice_fp32 != plain.dice_fp32
+        assert figures.layers is None  # OpenVINO's file offers no trials, and so no count
+    engines = [name for name in builds if name.startswith("engine/openvino")]
+    assert engines == [f"engine/{CASE}{end}" for end in ("", "-float-ends", "-one-logit", "-percentile")]
+
+
+def test_what_cannot_be_built_is_a_reason_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Source, plain: Source, case: Case, trials: tuple[str, ...], folder: Path) -> None:
+        message = "the builder's own words"
+        raise BuildError(message)
+
+    fake = SimpleNamespace(
+        offers=lambda case: {"hopeless": ()},
+        recipe=lambda case, trials: {"graph": "int8-unsigned", "trial": " ".join(trials)},
+        build=refuse,
+        layers=lambda folder: (9, 4),
+        __file__=__file__,
+    )
+    for module in (bench.variants, bench.contest):
+        monkeypatch.setattr(module, "load_trials", lambda name: fake)
+    found, _ = tried(tmp_path, "hopeless", "float-last")
+    assert [each.fault for each in found] == [None, "the builder's own words", None]
+    assert [each.figures is None for each in found] == [False, True, False]
+    assert found[2].figures is not None
+    assert (found[2].figures.layers, found[2].figures.reformats) == (9, 4)
+
+
+def test_a_trial_is_built_and_loaded_by_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import bench.backends.openvino as openvino  # noqa: PLC0415, PLR0402 - the backend that the trial is made of
+
+    asked: list[Any] = []
+
+    def build(source: Source, plain: Source, case: Case, trials: tuple[str, ...], folder: Path) -> None:
+        asked.append((source.graph("int8-unsigned") != plain.graph("int8-unsigned"), trials))
+        openvino.build(source, case, folder)
+
+    def load(source: Source, case: Case, folder: Path) -> Engine:
+        asked.append("loaded")
+        return openvino.load(source, case, folder)
+
+    fake = SimpleNamespace(
+        offers=lambda case: {"good": ("one-logit",)},
+        recipe=lambda case, trials: {"graph": "int8-unsigned", "trial": " ".join(trials)},
+        build=build,
+        load=load,
+        layers=lambda folder: (1, 0),
+        __file__=__file__,
+    )
+    for module in (bench.variants, bench.contest):
+        monkeypatch.setattr(module, "load_trials", lambda name: fake)
+    found, builds = tried(tmp_path, "good+float-last")
+    assert found[1].figures is not None, found[1].fault
+    assert asked == [(True, ("good",)), "loaded"]
+    assert f"engine/{CASE}-good+float-last" in builds
+
+
+def test_after_the_budget_no_further_build_is_begun(tmp_path: Path) -> None:
+    found, builds = tried(tmp_path, "float-first", "float-last", build_budget_s=0.0)
+    assert [each.fault and each.fault.partition(":")[0] for each in found] == [None, "not begun", "not begun"]
+    assert f"engine/{CASE}-float-first" not in builds
+
+
+def test_a_failing_plain_engine_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        message = "no such engine"
+        raise BuildError(message)
+
+    monkeypatch.setattr(bench.contest, "open_variant", refuse)
+    with pytest.raises(BuildError, match="no such engine"):
+        tried(tmp_path, "float-last")
+
+
+def test_steps_on_quantized_nodes_leave_other_graphs_alone(tmp_path: Path) -> None:
     source = tiny_source(tmp_path)
-    variant = variant_source(source, "float-ends")
+    variant = variant_source(source, ("float-ends",))
     assert variant.graph("fp32") == source.graph("fp32")
     assert variant.graph("int8") != source.graph("int8")
-    assert variant_source(source, "plain") is source
+    assert variant_source(source, ("one-logit",)).graph("fp32") != source.graph("fp32")
+    assert variant_source(source, ()) is source
 
 
-def test_backend_that_cannot_run_the_case_ends_the_command_with_its_reason(
-    capsys: pytest.CaptureFixture[str],
+def test_percentile_is_another_calibration_of_the_same_form(tmp_path: Path) -> None:
+    source = tiny_source(tmp_path)
+    variant = variant_source(source, ("percentile",))
+    for form in ("", "-typed", "-unsigned"):
+        assert variant.graph(f"int8{form}") == source.graph(f"int8-percentile{form}")
+    assert variant.graph("int8-entropy") == source.graph("int8-entropy")
+
+
+def test_variants_are_offered_where_they_make_sense() -> None:
+    assert set(offered(Case("openvino", "fp32", 1), "cpu")) == {"one-logit"}
+    assert "percentile" not in offered(Case("openvino", "int8-entropy", 1), "cpu")
+    assert offered(Case("torch", "fp32", 1), "cpu") == {}
+
+
+def test_names_joined_by_plus_go_together() -> None:
+    known = offered(CASE, "cpu")
+    both = combined("float-first+one-logit", known)
+    assert (both.name, both.steps) == ("float-first+one-logit", ("float-first", "one-logit"))
+    with pytest.raises(ValueError, match="no variant 'level-5' of this case; there are one-logit, shared-concat"):
+        combined("one-logit+level-5", known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--backend", "torch"], "torch-int8-b1: "),
+        (["--backend", "torch", "--precision", "fp32"], "torch-fp32-b1: nothing to try: torch builds from no graph"),
+        (
+            ["--backend", "openvino", "--variants", "fast"],
+            "openvino-int8-b1: no variant 'fast' of this case; there",
+        ),
+        (["--backend", "openvino", "--image-size", "100"], "openvino-int8-b1: the U-Net halves its input"),
+    ],
+)
+def test_what_cannot_be_tried_ends_the_command_with_its_reason(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    assert main(["variants", "--backend", "torch"]) == 2
-    assert capsys.readouterr().err.startswith("torch-int8-b1: ")
+    assert main(["variants", "--device", "cpu", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(says)
+
+
+def test_the_command_prints_a_line_per_variant_and_writes_what_it_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = tried(tmp_path, "float-last")
+    found.append(Tried("hopeless", fault="no [kernel] for this"))
+    monkeypatch.setattr("bench.commands.variants.try_variants", lambda *_, **__: found)
+    monkeypatch.setattr("bench.commands.variants.reference_masks", lambda *_: None)
+    out = tmp_path / "variants.json"
+    arguments = ["--cache-dir", str(tmp_path), "--image-size", "64", "--json", str(out), "--variants", "float-last"]
+    assert main(["variants", "--backend", "openvino", "--batch-size", "2", "--device", "cpu", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "- hopeless: no [kernel] for this" in text
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    figures = found[1].figures
+    assert figures is not None
+    assert lines["float-last"][1] == f"{figures.fps:.1f}"
+    record = json.loads(out.read_text(encoding="utf-8"))
+    assert (record["case"], record["size"]) == ("openvino-int8-b2", [64, 64])
+    assert record["versions"].keys() == {"openvino"}
+    rows = record["variants"]
+    assert [row["name"] for row in rows] == ["plain", "float-last", "hopeless"]
+    ratios = np.asarray(rows[0]["figures"]["seconds"]) / np.asarray(rows[1]["figures"]["seconds"])
+    assert rows[1]["figures"]["ratio"] == pytest.approx(float(np.median(ratios)))
+    assert rows[2] == {"name": "hopeless", "figures": None, "fault": "no [kernel] for this"}

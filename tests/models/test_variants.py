@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NetworkSource:
 
 def _variant(made: NetworkSource, form: str, variant: str, folder: Path) -> Path:
     path = folder / f"{form}-{variant}.onnx"
-    to_variant(made.graph(form), variant, path)
+    to_variant(made.graph(form), [variant], path)
     return path
 
 

@@ -7,7 +7,9 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
+from onnx import TensorProto
 
 if TYPE_CHECKING:
     from tests.bench.trt_api.fake_pycuda import Device
@@ -22,6 +24,28 @@ class Severity(enum.Enum):
     WARNING = 2
     INFO = 3
     VERBOSE = 4
+
+
+KINDS: dict[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.UINT8: "uint8",
+    TensorProto.INT32: "int32",
+    TensorProto.BOOL: "bool",
+}
+
+
+class Tensor:
+    """An input or output of a network: its type can be set, and the formats it may have."""
+
+    def __init__(self, value: onnx.ValueInfoProto) -> None:
+        self.name = value.name
+        self.dtype = KINDS[value.type.tensor_type.elem_type]
+        self.allowed_formats = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a plan keeps of it: its type, and whether it lies channels last."""
+        return {"name": self.name, "dtype": np.dtype(self.dtype).name, "packed": self.allowed_formats == 1 << 2}
 
 
 class _Memory:
@@ -114,15 +138,18 @@ def builder(behaviour: Behaviour, device: Device, logger: Any) -> Any:
         speak(behaviour, logger)
         if config.int8_calibrator is not None:
             _calibrate(behaviour, device, config.int8_calibrator, network.shape)
-        return (
-            _Memory(json.dumps({"shape": network.shape, "layers": network.layers}).encode())
-            if behaviour.builds
-            else None
-        )
+        behaviour.networks.append(network)
+        plan = {
+            "shape": network.shape,
+            "layers": network.layers,
+            "image": network.image.as_json(),
+            "output": network.output.as_json(),
+        }
+        return _Memory(json.dumps(plan).encode()) if behaviour.builds else None
 
     def create_network(flags: int) -> Any:
         behaviour.network_flags.append(flags)
-        return SimpleNamespace(shape=None, layers=[])
+        return SimpleNamespace(shape=None, layers=[], num_inputs=1, num_outputs=1)
 
     return SimpleNamespace(create_network=create_network, create_builder_config=Config, build_serialized_network=build)
 
@@ -134,6 +161,12 @@ def parser(behaviour: Behaviour, network: Any) -> Any:
         graph = onnx.ModelProto.FromString(content).graph
         network.shape = tuple(dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim)
         network.layers = [node.name for node in graph.node if node.op_type == "Conv"]
+        network.image, network.output = Tensor(graph.input[0]), Tensor(graph.output[0])
+        network.get_input = lambda _: network.image
+        network.get_output = lambda _: network.output
+        kinds = {"Conv": "CONVOLUTION", "Relu": "ACTIVATION"}
+        layers = [SimpleNamespace(type=kinds.get(node.op_type, "other"), precision=None) for node in graph.node]
+        network.num_layers, network.get_layer = len(layers), layers.__getitem__
         return behaviour.parses
 
     fault = SimpleNamespace(desc=lambda: "No importer registered for op: Fold")

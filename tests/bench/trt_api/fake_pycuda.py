@@ -34,9 +34,10 @@ class Device:
         """Device memory allocated and not freed."""
         return sum(array.nbytes for array in self.live.values())
 
-    def view(self, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the float32 values at a device address."""
-        return self.live[address][: 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
+    def view(self, address: int, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Return the values at a device address."""
+        size = np.dtype(dtype).itemsize * int(np.prod(shape))
+        return self.live[address][:size].view(dtype).reshape(shape)
 
 
 class _Allocation:

@@ -22,6 +22,8 @@ CONVOLUTION = {
     "ParameterType": "Convolution",
     "TacticName": "sm80_xmma_fprop_implicit_gemm_f32f32_f32f32_f32_nhwckrsc_nhwc_tilesize128x32x8",
 }
+REFORMAT: dict[str, Any] = {"LayerType": "Reformat", "Name": "Reformatting CopyNode for Input Tensor 0 to /inc/Conv"}
+FORMATS = {"LINEAR": 0, "HWC8": 2}
 
 
 class Behaviour:
@@ -32,6 +34,7 @@ class Behaviour:
         self.says: list[tuple[str, str]] = []
         """Severity and text of what the builder, or a plan that loads, says."""
         self.configs: list[Any] = []
+        self.networks: list[Any] = []
         self.network_flags: list[int] = []
         self.batches: list[Any] = []
         """The calibration batches that the builder read."""
@@ -63,16 +66,32 @@ class _Profiler: ...
 def _engine(behaviour: Behaviour, device: Device, plan: bytes) -> Any:
     content = json.loads(plan)
     batch, _, height, width = content["shape"]
-    shapes = {"image": (batch, 1, height, width), "logits": (batch, 2, height, width)}
-    layers = [CONVOLUTION | {"Name": f"{name} + Relu"} for name in content["layers"]]
+    plain = {"dtype": "float32", "packed": False}
+    found = (content.get("image", {"name": "image", **plain}), content.get("output", {"name": "logits", **plain}))
+    ends = {end["name"]: end for end in found}
+    image, output = ends
+    logits = output if ends[output]["dtype"].startswith("float") else None
+    shapes = {image: (batch, 1, height, width), output: (batch, 2 if logits else 1, height, width)}
+    layers: list[dict[str, Any]] = [CONVOLUTION | {"Name": f"{name} + Relu"} for name in content["layers"]]
+    layers += [REFORMAT for end in ends.values() if end["packed"]]
     addresses: dict[str, int] = {}
+
+    def memory(name: str) -> Any:
+        """Return a tensor where it lies, seen as [B, C, H, W]."""
+        stored = shapes[name]
+        if ends[name]["packed"]:
+            stored = (batch, height, width, 8)
+        found = device.view(addresses[name], stored, ends[name]["dtype"])
+        return found[..., : shapes[name][1]].transpose(0, 3, 1, 2) if ends[name]["packed"] else found
 
     def execute(stream_handle: int) -> bool:
         if context.profiler is not None:
             for name in content["layers"]:
                 context.profiler.report_layer_time(name, 2.0)
-        image = device.view(addresses["image"], shapes["image"])
-        device.view(addresses["logits"], shapes["logits"])[:] = np.concatenate([image, -image], axis=1)
+        values = memory(image).astype(np.float32)
+        if ends[image]["dtype"] == "uint8":
+            values = (values / 255 - 0.5) / 0.2
+        memory(output)[:] = np.concatenate([values, -values], axis=1) if logits else -values > values
         behaviour.captured = lambda: execute(stream_handle)
         return behaviour.runs
 
@@ -84,10 +103,11 @@ def _engine(behaviour: Behaviour, device: Device, plan: bytes) -> Any:
     inspector = SimpleNamespace(get_engine_information=lambda _: json.dumps({"Layers": layers}))
     return SimpleNamespace(
         num_io_tensors=2,
-        get_tensor_name=lambda index: ("image", "logits")[index],
+        get_tensor_name=lambda index: (image, output)[index],
         get_tensor_shape=shapes.__getitem__,
-        get_tensor_dtype=lambda _: "float32",
-        get_tensor_mode=lambda name: "INPUT" if name == "image" else "OUTPUT",
+        get_tensor_dtype=lambda name: ends[name]["dtype"],
+        get_tensor_format=lambda name: FORMATS["HWC8" if ends[name]["packed"] else "LINEAR"],
+        get_tensor_mode=lambda name: "INPUT" if name == image else "OUTPUT",
         device_memory_size=behaviour.device_memory_size,
         create_engine_inspector=lambda: inspector,
         create_execution_context=lambda: context if behaviour.makes_context else None,
@@ -119,7 +139,7 @@ def module(behaviour: Behaviour, device: Device) -> ModuleType:
             "IInt8MinMaxCalibrator": _Calibrator,
             "IInt8EntropyCalibrator2": _Calibrator,
             "CalibrationAlgoType": _words("MINMAX_CALIBRATION ENTROPY_CALIBRATION_2"),
-            "BuilderFlag": _words("FP16 INT8 TF32"),
+            "BuilderFlag": _words("FP16 INT8 TF32 OBEY_PRECISION_CONSTRAINTS"),
             "DataType": _words("FLOAT HALF INT8"),
             "LayerInformationFormat": _words("JSON"),
             "MemoryPoolType": _words("WORKSPACE"),
@@ -127,7 +147,11 @@ def module(behaviour: Behaviour, device: Device) -> ModuleType:
             "ProfilingVerbosity": _words("DETAILED"),
             "TacticSource": SimpleNamespace(EDGE_MASK_CONVOLUTIONS=3, JIT_CONVOLUTIONS=4),
             "TensorIOMode": _words("INPUT OUTPUT"),
+            "TensorFormat": SimpleNamespace(**FORMATS),
+            "LayerType": _words("CONVOLUTION ACTIVATION"),
+            "float16": "float16",
             "float32": "float32",
+            "nptype": np.dtype,
             "Builder": lambda logger: builder(behaviour, device, logger),
             "OnnxParser": lambda network, _: parser(behaviour, network),
             "Runtime": lambda logger: _runtime(behaviour, device, logger),
