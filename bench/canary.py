@@ -34,10 +34,10 @@ class Canary:
         self._blas = ThreadpoolController()
         self.measure()
 
-    def measure(self) -> float:
+    def measure(self, calls: int = _CALLS) -> float:
         """Return the median seconds of a few calls, tens of milliseconds in all."""
         with self._blas.limit(limits=1, user_api="blas"):
-            return statistics.median(call_s(self._work) for _ in range(_CALLS))
+            return statistics.median(call_s(self._work) for _ in range(calls))
 
 
 def _on_cpu(threads: int) -> Callable[[], object]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.timing import Stopwatch
-from bench.visits import Visit, block_medians
-from bench.workers import HERE, worker
+from bench.visits import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping, Sequence
+
+    Run = Mapping[str, tuple[Visit, ...]]
+    """One process run: each case's visits in time order."""
 
 SCHEMA = 1
 
@@ -25,41 +26,38 @@ class TraceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Process runs of one matrix: for each run, each case's visits in time order."""
+    """Process runs of one matrix, engines that were slowed on purpose among them as `CASE@HOW`."""
 
     name: str
     origin: Mapping[str, Any]
-    cases: tuple[str, ...]
-    runs: tuple[Mapping[str, tuple[Visit, ...]], ...]
+    measured: tuple[str, ...]
+    """Every case, slowed ones too, as a run holds them."""
+    runs: tuple[Run, ...]
+    disturbed: tuple[Run, ...] = ()
+    """Runs during which a neighbour began half-way; nothing else was changed."""
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The matrix: the cases as they are."""
+        return tuple(case for case in self.measured if "@" not in case)
+
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """The cases that were slowed on purpose."""
+        return tuple(case for case in self.measured if "@" in case)
 
 
-def record(
-    spec: Mapping[str, Any], runs: int, passes: int, seconds: float, say: Callable[[str], None]
-) -> Iterator[dict[str, tuple[Visit, ...]]]:
-    """Yield each process run's visits: every case once per pass, so that visits to one case lie seconds apart."""
-    for run in range(runs):
-        watch = Stopwatch()
-        with worker(HERE, spec) as client:
-            start_s = watch.elapsed_s
-            visits: dict[str, list[Visit]] = {case: [] for case in spec["cases"]}
-            for _ in range(passes):
-                for case in spec["cases"]:
-                    seen = client.visit(case, seconds)
-                    visits[case].append(Visit(block_medians(seen.samples_s), seen.canary_s))
-        say(f"run {run + 1} of {runs}: {watch.elapsed_s:.0f} s, {start_s:.0f} s of them to open the engines")
-        yield {case: tuple(found) for case, found in visits.items()}
-
-
-def save(path: Path, origin: Mapping[str, Any], runs: list[dict[str, tuple[Visit, ...]]]) -> None:
+def save(path: Path, origin: Mapping[str, Any], runs: Sequence[Run], disturbed: Sequence[Run] = ()) -> None:
     """Write a trace in one step, times in microseconds, a run to a line."""
-    head = json.dumps({"schema": SCHEMA, "origin": dict(origin), "cases": list(runs[0])}, indent=1)[:-2]
-    lines = [json.dumps([[_packed(visit) for visit in run[case]] for case in runs[0]]) for run in runs]
-    text = head + ',\n "runs": [\n' + ",\n".join(line.replace(" ", "") for line in lines) + "\n ]\n}\n"
+    cases = list(runs[0])
+    head = json.dumps({"schema": SCHEMA, "origin": dict(origin), "cases": cases}, indent=1)[:-2]
+    parts = [("runs", runs), *([("disturbed", disturbed)] if disturbed else [])]
+    text = "".join(f',\n "{name}": [\n{_lines(part, cases)}\n ]' for name, part in parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".trace-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(head + text + "\n}\n")
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     finally:
@@ -74,14 +72,22 @@ def load(path: Path) -> Trace:
             msg = f"{path}: a trace of schema {data['schema']}, not {SCHEMA}"
             raise TraceError(msg)
         cases = tuple(data["cases"])
-        runs = tuple(
-            {case: tuple(_unpacked(visit) for visit in visits) for case, visits in zip(cases, run, strict=True)}
-            for run in data["runs"]
+        runs, disturbed = (
+            tuple(
+                {case: tuple(_unpacked(visit) for visit in visits) for case, visits in zip(cases, run, strict=True)}
+                for run in data.get(part, [])
+            )
+            for part in ("runs", "disturbed")
         )
-        return Trace(path.stem, data["origin"], cases, runs)
+        return Trace(path.stem, data["origin"], cases, runs, disturbed)
     except (OSError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: not a trace ({type(error).__name__}: {error}); python -m bench trace writes one"
         raise TraceError(msg) from error
+
+
+def _lines(runs: Sequence[Run], cases: Sequence[str]) -> str:
+    packed = ([[_packed(visit) for visit in run[case]] for case in cases] for run in runs)
+    return ",\n".join(json.dumps(run).replace(" ", "") for run in packed)
 
 
 def _packed(visit: Visit) -> list[list[float]]:

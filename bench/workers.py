@@ -58,7 +58,9 @@ class Client:
     def __init__(self, process: subprocess.Popen[str], log: IO[str]) -> None:
         self._process = process
         self._log = log
-        self._receive()
+        ready = self._receive()
+        self.left_out: dict[str, str] = dict(ready.get("left_out", {}))
+        """Cases whose engines would not open, with the reason; empty unless the spec tolerates that."""
 
     def machine(self) -> dict[str, Any]:
         """Return the worker's machine and its runtimes' versions."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.abba import measure
 from bench.case import parse_case
 from bench.fingerprint import differences
+from bench.slowed import plain_case
 from bench.workers import WorkerError, place_of, worker
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--budget", type=float, default=120.0, help="seconds to spend on a case at most (default: %(default)s)"
     )
     parser.add_argument(
-        "--slow-b", type=float, metavar="SHARE", help="take this share of B's FPS away, to try the method"
+        "--slow-b", default="", metavar="HOW", help="slow B to try the method: sleep=SHARE, threads=N or reformat"
     )
-    parser.add_argument("--threads-b", type=int, metavar="N", help="let B have so many threads, to try the method")
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
     )
@@ -54,9 +54,13 @@ def run(options: argparse.Namespace) -> int:
         places = place_of(options.a), place_of(options.b)
         slower = False
         for case in cases:
-            specs = _spec(options, case), {**_spec(options, case), "slow": options.slow_b, "threads": options.threads_b}
+            slowed = f"{case}@{options.slow_b}" if options.slow_b else case
+            plain_case(slowed)
             with ExitStack() as stack:
-                a, b = (stack.enter_context(worker(place, spec)) for place, spec in zip(places, specs, strict=True))
+                a, b = (
+                    stack.enter_context(worker(place, _spec(options, name)))
+                    for place, name in zip(places, (case, slowed), strict=True)
+                )
                 _print_differences(a, b)
                 slower |= _settled(case, a, b, options)
     except (WorkerError, ValueError) as error:

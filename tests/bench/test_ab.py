@@ -15,7 +15,7 @@ from bench.abba import measure
 from bench.sequential import look, trimmed
 from bench.timing import Delayed, Stopwatch, rounds_s
 from bench.visits import Visit
-from tests.bench.fake_engines import FakeEngine
+from tests.bench.test_timing import STEP_S, SlowEngine
 from tests.bench.test_worker import _SPEAKS
 
 if TYPE_CHECKING:
@@ -96,11 +96,13 @@ def test_trimmed_mean_and_its_error_are_yuen_s() -> None:
 
 
 def test_delayed_engine_loses_about_its_share_and_is_otherwise_the_engine() -> None:
-    engine = FakeEngine()
+    engine = SlowEngine()
     delayed = Delayed(engine, 0.5)
     assert delayed.engine_bytes == engine.engine_bytes
-    rounds_s(delayed, 3, 0.0, least=1)
+    delayed.synchronize()
+    (seconds,) = rounds_s(delayed, 3, 0.0, least=1)
     assert engine.calls.count("enqueue") == 3
+    assert 2 * STEP_S <= seconds < 3 * STEP_S
 
 
 @pytest.fixture

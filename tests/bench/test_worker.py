@@ -5,22 +5,28 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import pytest
 
 import bench.worker
 from bench.again import time_again
+from bench.backend import BuildError
 from bench.canary import Canary
-from bench.timing import rounds_s
-from bench.traces import record
+from bench.neighbour import beside
+from bench.recording import Recorder
+from bench.slowed import Reformatted, open_slowed, plain_case
+from bench.timing import Delayed, rounds_s
 from bench.worker import main
-from bench.workers import HERE, ROOT, Place, WorkerError, place_of, worker
+from bench.workers import HERE, ROOT, Client, Place, WorkerError, place_of, worker
 from tests.bench.fake_engines import FakeEngine
 from tests.bench.networks import as_network, sections, tiny_source, trained
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CASE = "openvino-fp32-b2"
@@ -35,15 +41,65 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_worker_times_the_case_it_is_asked_for(spec: dict[str, Any]) -> None:
-    questions = [{"do": "describe"}, {"do": "time", "case": CASE, "seconds": 0.05, "canary": True}]
+    visit = {"do": "time", "case": CASE, "seconds": 0.05, "canary": True}
+    questions = [{"do": "describe"}, visit, visit]
     answers = io.StringIO()
     main(spec, io.StringIO("".join(f"{json.dumps(question)}\n" for question in questions)), answers)
-    ready, described, timed = (json.loads(line) for line in answers.getvalue().splitlines())
-    assert ready == {"ready": True}
+    ready, described, timed, again = (json.loads(line) for line in answers.getvalue().splitlines())
+    assert ready == {"ready": True, "left_out": {}}
     assert described["machine"]["gpu"] is None
     assert len(timed["samples_s"]) >= 3
     assert min(timed["samples_s"]) > 0
     assert len(timed["canary_s"]) == 2
+    assert again["canary_s"][0] == timed["canary_s"][1]
+
+
+def test_worker_leaves_out_what_will_not_open_only_where_that_is_tolerated(
+    spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec["cases"] = [f"{CASE}@sleep=0.5", "openvino-fp32-b1"]
+    monkeypatch.setattr(
+        bench.worker, "open_slowed", lambda source, name: _gone() if "@" in name else open_slowed(source, name)
+    )
+    answers = io.StringIO()
+    main({**spec, "tolerant": True}, io.StringIO(), answers)
+    assert json.loads(answers.getvalue())["left_out"] == {f"{CASE}@sleep=0.5": "BuildError: no such kernel"}
+    with pytest.raises(BuildError, match="no such kernel"):
+        main(spec, io.StringIO(), answers)
+
+
+def _gone() -> Any:
+    msg = "no such kernel\nin the library"
+    raise BuildError(msg)
+
+
+def test_name_says_how_an_engine_is_slowed() -> None:
+    assert plain_case(CASE)[1] == ""
+    assert plain_case(f"{CASE}@threads=1")[1] == "threads=1"
+    for wrong in ("@sleep=2", "@", "@threads=0", "@stop"):
+        with pytest.raises(ValueError, match="no way to slow an engine") as caught:
+            plain_case(f"{CASE}{wrong}")
+        assert CASE in str(caught.value)
+
+
+def test_slowed_engines_are_the_engine_and_more(tmp_path: Path) -> None:
+    source = tiny_source(tmp_path)
+    batch = np.zeros((2, 1, *source.image_size), np.float32)
+    with open_slowed(source, CASE) as plain:
+        plain.copy_in(batch)
+        plain.enqueue()
+        expected = plain.copy_out()
+    for how, kind in (("sleep=0.3", Delayed), ("reformat", Reformatted)):
+        with open_slowed(source, f"{CASE}@{how}") as slowed:
+            assert isinstance(slowed, kind)
+            slowed.copy_in(batch)
+            slowed.enqueue()
+            assert np.array_equal(slowed.copy_out(), expected)
+    with open_slowed(source, f"{CASE}@threads=1") as slowed:
+        assert slowed._compiled.get_property("INFERENCE_NUM_THREADS") == 1  # type: ignore[attr-defined]
+    source.device = "cuda"
+    with pytest.raises(ValueError, match="no threads to take away"), open_slowed(source, f"{CASE}@threads=1"):
+        pass
 
 
 _SPEAKS = """
@@ -80,13 +136,70 @@ def test_worker_that_ends_is_told_with_its_last_words(place: Place) -> None:
         pass
 
 
+def recorder(place: Place, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Recorder:
+    """Return a recorder of workers that answer without engines."""
+    monkeypatch.setattr("bench.recording.HERE", place)
+    return Recorder({"cases": ["a", "b"], "device": "cpu", "tolerant": True}, passes=3, seconds=0.1, say=said.append)
+
+
 def test_recorded_run_visits_every_case_once_per_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.traces.HERE", place)
     said: list[str] = []
-    found = list(record({"cases": ["a", "b"]}, runs=2, passes=3, seconds=0.1, say=said.append))
-    assert [{case: len(visits) for case, visits in run.items()} for run in found] == [{"a": 3, "b": 3}] * 2
-    assert found[0]["a"][0].samples_s == (0.5, 0.25)
-    assert len(said) == 2
+    found = recorder(place, monkeypatch, said).run()
+    assert found is not None
+    assert {case: len(visits) for case, visits in found.items()} == {"a": 3, "b": 3}
+    assert found["a"][0].samples_s == (0.5, 0.25)
+    assert len(said) == 1
+
+
+def test_case_that_will_not_open_is_left_out_of_every_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = _SPEAKS.replace('"ready": True', '"ready": True, "left_out": {"b": "no kernel"}')
+    (place.checkout / "bench" / "worker.py").write_text(text)
+    said: list[str] = []
+    recording = recorder(place, monkeypatch, said)
+    assert set(recording.run() or {}) == {"a"}
+    assert recording.cases == ["a"]
+    assert "b is left out: no kernel" in said
+
+
+def test_run_that_dies_is_left_out_and_several_in_a_row_end_the_recording(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    recording = recorder(place, monkeypatch, said)
+    worker_file = place.checkout / "bench" / "worker.py"
+    assert recording.run() is not None
+    worker_file.write_text("raise RuntimeError('device lost')")
+    assert (recording.run(), recording.run()) == (None, None)
+    assert said[-1].endswith("left out: RuntimeError: device lost")
+    with pytest.raises(WorkerError, match="device lost"):
+        recording.run()
+    with pytest.raises(WorkerError, match="device lost"):
+        recorder(place, monkeypatch, said).run()
+
+
+def test_disturbed_run_has_a_neighbour_from_its_middle_on(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    visits: list[str] = []
+
+    @contextmanager
+    def beside(device: str, how: str) -> Iterator[Callable[[], None]]:
+        yield lambda: seen.append(len(visits))
+
+    monkeypatch.setattr("bench.recording.beside", beside)
+    visit = Client.visit
+    monkeypatch.setattr(Client, "visit", lambda self, case, seconds: visits.append(case) or visit(self, case, seconds))
+    assert recorder(place, monkeypatch, []).run(disturbed=True)
+    assert seen == [3]
+
+
+def test_neighbour_waits_computes_and_ends_with_the_block() -> None:
+    with beside("cpu", "steady") as begin:
+        child = next(each for each in psutil.Process().children() if "bench.neighbour" in " ".join(each.cmdline()))
+        before_s = child.cpu_times().user
+        begin()
+        while child.cpu_times().user < before_s + 0.2:
+            assert child.is_running()
+    assert not child.is_running()
 
 
 def test_place_is_an_interpreter_or_a_checkout(tmp_path: Path, place: Place) -> None:
