@@ -6,6 +6,7 @@ pytest_plugins = (
     "fixtures.artifacts",
     "fixtures.engines",
     "fixtures.gate",
+    "fixtures.pictures",
     "fixtures.session",
     "fixtures.stream",
     "fixtures.crew",

@@ -36,6 +36,10 @@ class Fidelity:
     names: tuple[str, ...]
     fp32: NDArray[np.float64]
     truth: NDArray[np.float64] | None
+    worst: int
+    """Index of the image whose target is worst against the FP32 masks."""
+    worst_labels: NDArray[np.uint8]
+    """The engine's own labels of that image, [H, W]."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return every number and the target's mean and worst image, ready for JSON."""
@@ -48,14 +52,18 @@ class Fidelity:
 
 def summary(scores: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, Any]:
     """Return the target's mean, its worst image and all scores; the target is every class but the background."""
-    target = scores[:, 1:].mean(axis=1)
-    worst = int(target.argmin())
+    target, worst = scores[:, 1:].mean(axis=1), worst_of(scores)
     return {
         "mean": float(target.mean()),
         "worst": float(target[worst]),
         "worst_image": names[worst],
         "per_image": [[round(float(score), 6) for score in row] for row in scores],
     }
+
+
+def worst_of(scores: NDArray[np.float64]) -> int:
+    """Return the index of the image whose target has the lowest Dice."""
+    return int(scores[:, 1:].mean(axis=1).argmin())
 
 
 def predict(engine: Engine, images: ImageSet, batch_size: int) -> tuple[NDArray[np.uint8], int]:
@@ -86,4 +94,6 @@ def judge(engine: Engine, images: ImageSet, batch_size: int, reference: Referenc
     truth = None
     if images.masks is not None:
         truth = dice(predicted, images.masks.astype(np.uint8), max(classes, 2))
-    return Fidelity(images.names, dice(predicted, reference.labels, reference.classes), truth)
+    fp32 = dice(predicted, reference.labels, reference.classes)
+    worst = worst_of(fp32)
+    return Fidelity(images.names, fp32, truth, worst, predicted[worst].copy())

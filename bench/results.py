@@ -23,6 +23,28 @@ SCHEMA = 1
 
 _TEXT = {"type": "string"}
 _REASONS = {"type": "object", "additionalProperties": _TEXT}
+_BASE64 = {"type": "string", "pattern": "^[A-Za-z0-9+/]*={0,2}$"}
+_SHARED = {
+    "type": "object",
+    "required": ["window", "input", "truth", "fp32"],
+    "properties": {
+        "window": {"type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4},
+        "input": _BASE64,
+        "truth": {"anyOf": [_BASE64, {"type": "null"}]},
+        "fp32": _BASE64,
+    },
+}
+_MASK = {"type": "object", "required": ["image", "differs"], "properties": {"image": _TEXT, "differs": _BASE64}}
+_PICTURES = {
+    "type": "object",
+    "required": ["classes", "images", "masks", "left_out"],
+    "properties": {
+        "classes": {"type": "integer", "minimum": 2, "maximum": 256},
+        "images": {"type": "object", "additionalProperties": _SHARED},
+        "masks": {"type": "object", "additionalProperties": _MASK},
+        "left_out": {"type": "array", "items": _TEXT},
+    },
+}
 _SUITE = {
     "type": "object",
     "required": ["machine", "model", "images", "calibration", "asked", "selected", "skipped", "failed"],
@@ -35,6 +57,7 @@ _SUITE = {
         "selected": {"type": "array", "items": _TEXT},
         "skipped": _REASONS,
         "failed": _REASONS,
+        "pictures": _PICTURES,
     },
 }
 _SCORE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -46,6 +69,11 @@ _DICE = {
 }
 _SECONDS = {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}}
 _CANARY = {**_SECONDS, "minItems": 2, "maxItems": 2}
+_STREAM = {
+    "type": "object",
+    "required": ["case", "done", "partial", "runtime_s", "fps", "share_of_engine", "latency_ms", "stages_s", "plain"],
+    "properties": {"case": _TEXT, "stages_s": {"type": "object", "additionalProperties": {"type": "number"}}},
+}
 _ROW = {
     "type": "object",
     "required": ["case", "precision", "batch_size", "samples_s", "images", "dice_fp32", "dice_truth", "versions"],
@@ -109,7 +137,9 @@ class Run:
     selected: tuple[str, ...]
     """Every case the run was asked for, run or not."""
     suite: Mapping[str, Any]
-    """Model, images, calibration, machine and versions."""
+    """Model, images, calibration, machine and versions, and where they were taken the roofline and the pictures."""
+    streams: tuple[Mapping[str, Any], ...] = ()
+    """The figures of each case's stream, as `bench/stream/measure.py` writes them."""
 
 
 def fps(samples_s: tuple[float, ...] | list[float], batch_size: int) -> float:
@@ -143,6 +173,9 @@ def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
     try:
         jsonschema.validate(suite, _SUITE)
         rows = [_row(item["extra_info"]) for item in data["benchmarks"] if "case" in item["extra_info"]]
+        streams = [
+            _stream(item["extra_info"]["stream"]) for item in data["benchmarks"] if "stream" in item["extra_info"]
+        ]
     except jsonschema.ValidationError as error:
         place = "/".join(str(part) for part in error.absolute_path) or "its top level"
         msg = f"{origin}: a run of this suite with parts missing or wrong, at {place}: {error.message[:200]}"
@@ -156,7 +189,13 @@ def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
         failed=dict(suite["failed"]),
         selected=tuple(suite["selected"]),
         suite=suite,
+        streams=tuple(streams),
     )
+
+
+def _stream(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    jsonschema.validate(info, _STREAM)
+    return info
 
 
 def _row(info: Mapping[str, Any]) -> Row:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.canary import Canary
     from bench.engines import OpenEngine
     from bench.fidelity import Reference
+    from bench.pictures import Pictures
     from bench.source import NetworkSource
     from models.images import ImageSet
 
@@ -26,6 +27,7 @@ def test_inference(
     reference: Reference,
     canary: Canary,
     record_row: Any,  # noqa: ANN401 - a callable of the session
+    pictures: Pictures,
 ) -> None:
     """Time rounds of inferences on real images, inputs ready on the device, one synchronize a round.
 
@@ -45,3 +47,4 @@ def test_inference(
         samples_s = [float(value) for value in benchmark.stats.stats.data]
         benchmark.extra_info.update(row_info(opened, source, images, fidelity, samples_s, canary_s))
         record_row(benchmark.extra_info)
+        pictures.keep(case, fidelity)

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.baseline import FOLDER, BaselineError, load_baseline
 from bench.gate import judge_run
-from bench.page.facts import Limits, facts
-from bench.page.render import html, markdown
+from bench.page.facts import Judged, Limits, facts
+from bench.page.history import read_past
+from bench.page.render import RENDERERS, write_report
+from bench.page.sweeps import read_sweep
 from bench.results import RunFileError, read_run
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-_RENDER = {".html": html, ".md": markdown}
+    from bench.page.sweeps import Sweep
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="file written by pytest --benchmark-json")
-    parser.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine each run names)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html or report.md")
-    parser.add_argument("--min-dice", type=float, metavar="D", help="recommend no engine whose worst image is below")
-    parser.add_argument("--max-latency-ms", type=float, metavar="MS", help="recommend no engine slower for a batch")
-    parser.add_argument("--max-memory", type=float, metavar="MIB", help="recommend no engine that takes more memory")
+    add = parser.add_argument
+    add(
+        "runs", type=Path, nargs="+", metavar="RUN", help="file of pytest --benchmark-json, or of python -m bench sweep"
+    )
+    add("--baseline", type=Path, metavar="FILE", help="judge by it (default: the one of the machine each run names)")
+    add("--history", type=Path, metavar="DIR", help="folder of earlier runs, such as pytest-benchmark's .benchmarks")
+    add("--out", type=Path, required=True, metavar="FILE", help="report.html or report.md")
+    add("--min-dice", type=float, metavar="D", help="recommend no engine whose worst image is below")
+    add("--max-latency-ms", type=float, metavar="MS", help="recommend no engine slower for a batch")
+    add("--max-memory", type=float, metavar="MIB", help="recommend no engine that takes more memory")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the report; 0, or 2 where a file cannot be read or written."""
     try:
-        if options.out.suffix not in _RENDER:
-            msg = f"--out {options.out}: the name must end in .html or .md"
+        if options.out.suffix not in RENDERERS:
+            msg = f"--out {options.out}: the name must end in {' or '.join(RENDERERS)}"
             raise BaselineError(msg)
         if options.baseline and not options.baseline.exists():
             msg = f"{options.baseline}: no such baseline file"
             raise BaselineError(msg)
-        judged = []
-        for path in options.runs:
-            found = read_run(path)
-            baseline = load_baseline(options.baseline or FOLDER / f"{found.suite['machine']['id']}.json")
-            judged.append((path.name, found, judge_run(found, baseline)))
+        sweeps = {path: sweep for path in options.runs if (sweep := read_sweep(path)) is not None}
+        judged = [_judged(path, options.baseline) for path in options.runs if path not in sweeps]
+        _check(judged, list(sweeps.values()))
+        past = read_past(options.history) if options.history else None
         limits = Limits(options.min_dice, options.max_latency_ms, options.max_memory)
-        _write(options.out, _RENDER[options.out.suffix](facts(judged, limits)))
+        write_report(options.out, facts(judged, limits, list(sweeps.values()), past))
     except (RunFileError, BaselineError, OSError) as error:
         print(f"cannot report: {error}", file=sys.stderr)
         return 2
@@ -53,13 +57,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+def _judged(path: Path, baseline: Path | None) -> Judged:
+    found = read_run(path)
+    stored = load_baseline(baseline or FOLDER / f"{found.suite['machine']['id']}.json")
+    return Judged(path.name, found, judge_run(found, stored), stored, path)
+
+
+def _check(judged: Sequence[Judged], sweeps: Sequence[Sweep]) -> None:
+    """Raise unless there is a run, and every sweep is of a machine that has one."""
+    if not judged:
+        msg = "no run is given: a sweep is shown beside a run of its machine (pytest bench/ --benchmark-json FILE)"
+        raise RunFileError(msg)
+    machines = {str(each.run.suite["machine"]["id"]) for each in judged}
+    for sweep in sweeps:
+        if sweep.machine not in machines:
+            msg = f"{sweep.file}: a sweep of {sweep.machine}, of which no run is given ({', '.join(sorted(machines))})"
+            raise RunFileError(msg)

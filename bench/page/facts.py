@@ -1,144 +1,105 @@
-"""All that a report says, computed once from runs and their verdicts: HTML and Markdown only render it."""
+"""All that a report says, computed once from runs and their verdicts: HTML, Markdown and plots only render it."""
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.case import parse_case
 from bench.gate import BAD, findings
+from bench.medians import median_interval
+from bench.page.accuracy import pictures, spreads
+from bench.page.fleet import fleet, schemes
+from bench.page.history import history
+from bench.page.limits import Limits, recommend
+from bench.page.throughput import layers, scaling, streams
+from bench.page.values import CaseFacts, Facts, Judged, RunFacts
 from bench.report import heading, ordered, remarks
 from bench.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.entries import Baseline
     from bench.gate import Verdict
+    from bench.page.history import Past
+    from bench.page.sweeps import Sweep
     from bench.results import Row, Run
 
+__all__ = ["Facts", "Judged", "Limits", "facts"]
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an engine must keep to be recommended; None where nobody said."""
+_TOLD = (
+    Status.FAILED,
+    Status.MISSING,
+    Status.REGRESSION,
+    Status.NOT_COMPARABLE,
+    Status.INCONCLUSIVE,
+    Status.IMPROVED,
+)
+"""Verdicts whose evidence is told in words, in this order."""
 
-    min_dice: float | None = None
-    max_latency_ms: float | None = None
-    max_memory_mib: float | None = None
-
-    def kept_by(self, case: CaseFacts) -> bool:
-        """Whether a case is within every limit; memory that is unknown keeps none."""
-        return (
-            (self.min_dice is None or case.dice_worst >= self.min_dice)
-            and (self.max_latency_ms is None or case.latency_ms <= self.max_latency_ms)
-            and (
-                self.max_memory_mib is None or (case.memory_mib is not None and case.memory_mib <= self.max_memory_mib)
-            )
-        )
-
-    def words(self) -> str:
-        """Return the limits as a person reads them; nothing where there are none."""
-        named = (
-            ("worst image's Dice against FP32 at least", self.min_dice, ""),
-            ("latency of a batch at most", self.max_latency_ms, " ms"),
-            ("peak memory at most", self.max_memory_mib, " MiB"),
-        )
-        return ", ".join(f"{what} {value:g}{unit}" for what, value, unit in named if value is not None)
+_COMPARED = frozenset({Status.PASS, Status.IMPROVED, Status.INCONCLUSIVE})
 
 
-@dataclass(frozen=True, slots=True)
-class CaseFacts:
-    """One measured case."""
-
-    case: str
-    fps: float
-    speedup: float | None
-    latency_ms: float
-    """Median milliseconds of a batch."""
-    dice: float
-    """Mean Dice of the target against the FP32 masks."""
-    dice_worst: float
-    worst_image: str
-    dice_truth: float | None
-    memory_mib: float | None
-    build_s: float | None
-    status: str
-    evidence: str
-    change: str
-    """Change of FPS against the baseline with its interval, or a dash."""
-    front: bool
-    """Whether no other case is both faster and more faithful."""
+def facts(
+    judged: Sequence[Judged], limits: Limits, sweeps: Sequence[Sweep] = (), past: Past | None = None
+) -> Facts:  # fmt: skip
+    """Return the facts of runs, with the sweeps of their machines and the past of their cases where there are any."""
+    runs = tuple(_run(each, limits, sweeps, past) for each in judged)
+    if len(runs) == 1:
+        return Facts(runs[0].headline, runs, None)
+    bad = sum(verdict.status in BAD for each in judged for verdict in each.verdicts)
+    told = f"{bad} cases regressed, failed or vanished" if bad else "no regression found"
+    return Facts(f"{len(runs)} runs: {told}.", runs, fleet(judged))
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """One run on one machine."""
-
-    file: str
-    heading: str
-    machine: str
-    headline: str
-    attention: tuple[str, ...]
-    recommendation: str
-    cases: tuple[CaseFacts, ...]
-    repeat: tuple[tuple[str, str], ...]
-    """What it takes to repeat the run: names and values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A whole report; `fleet` holds images per second by case, one column per run, where there are several."""
-
-    runs: tuple[RunFacts, ...]
-    fleet: tuple[tuple[str, tuple[float | None, ...]], ...]
-
-
-def facts(judged: Sequence[tuple[str, Run, Sequence[Verdict]]], limits: Limits) -> Facts:
-    """Return the facts of runs, each with its file's name and its verdicts."""
-    runs = tuple(_run(file, run, verdicts, limits) for file, run, verdicts in judged)
-    fleet: list[tuple[str, tuple[float | None, ...]]] = []
-    if len(judged) > 1:
-        cases = dict.fromkeys(row.case for _, run, _ in judged for row in ordered(run))
-        rows = [run.rows for _, run, _ in judged]
-        fleet = [(case, tuple(each[case].fps if case in each else None for each in rows)) for case in cases]
-    return Facts(runs, tuple(fleet))
-
-
-def _run(file: str, run: Run, verdicts: Sequence[Verdict], limits: Limits) -> RunFacts:
+def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | None) -> RunFacts:
+    run, verdicts = judged.run, judged.verdicts
     by_case = {verdict.case: verdict for verdict in verdicts}
     rows = ordered(run)
     cases = tuple(_case(row, by_case.get(row.case), rows) for row in rows)
-    told = BAD | {Status.NOT_COMPARABLE, Status.INCONCLUSIVE, Status.IMPROVED}
-    notes = [f"{each.status.value} {each.case}: {each.evidence}" for each in verdicts if each.status in told]
+    recommended, recommendation = recommend(cases, limits)
+    shown, notes = pictures(run, judged.file)
     return RunFacts(
-        file=file,
+        file=judged.file,
         heading=heading(run),
         machine=str(run.suite["machine"]["id"]),
         headline=_headline(verdicts),
-        attention=tuple(dict.fromkeys([*notes, *findings(run, verdicts), *remarks(run)])),
-        recommendation=_recommendation(cases, limits),
+        against=_against(run, judged.baseline),
+        attention=_attention(run, verdicts),
+        recommended=recommended,
+        recommendation=recommendation,
         cases=cases,
+        schemes=schemes(run),
+        scaling=scaling(run, judged.file, sweeps),
+        streams=streams(run),
+        layers=layers(run),
+        spreads=spreads(run),
+        pictures=shown,
+        picture_notes=notes,
+        history=None if past is None else history(judged, past),
         repeat=_repeat(run),
+        raw=judged.raw,
     )
 
 
 def _case(row: Row, verdict: Verdict | None, rows: Sequence[Row]) -> CaseFacts:
-    info = row.info
+    info, parsed = row.info, parse_case(row.case)
     dice, truth, memory = info["dice_fp32"], info["dice_truth"], info.get("peak_memory_bytes")
+    median_s, low_s, high_s = median_interval(row.samples_s)
     speed = verdict.speed if verdict else None
     # Rounding first keeps a zero from being shown as a loss.
     changes = [round(value - 1, 3) + 0.0 for value in (speed.ratio, speed.low, speed.high)] if speed else []
-    change = "{:+.1%} ({:+.1%} to {:+.1%})".format(*changes) if changes else "-"
-    beaten = any(
-        other.fps >= row.fps
-        and other.info["dice_fp32"]["mean"] >= dice["mean"]
-        and (other.fps, other.info["dice_fp32"]["mean"]) != (row.fps, dice["mean"])
-        for other in rows
-    )
     return CaseFacts(
         case=row.case,
+        backend=parsed.backend,
+        precision=parsed.precision,
+        batch_size=row.batch_size,
         fps=row.fps,
+        fps_low=row.batch_size / high_s,
+        fps_high=row.batch_size / low_s,
         speedup=info.get("speedup"),
-        latency_ms=statistics.median(row.samples_s) * 1000,
+        latency_ms=median_s * 1000,
         dice=dice["mean"],
         dice_worst=dice["worst"],
         worst_image=dice["worst_image"],
@@ -147,45 +108,74 @@ def _case(row: Row, verdict: Verdict | None, rows: Sequence[Row]) -> CaseFacts:
         build_s=info.get("build_s"),
         status=verdict.status.value if verdict else "-",
         evidence=verdict.evidence if verdict else "",
-        change=change,
-        front=not beaten,
+        change="{:+.1%} ({:+.1%} to {:+.1%})".format(*changes) if changes else "-",
+        front=not any(_beats(other, row) for other in rows),
     )
+
+
+def _beats(other: Row, row: Row) -> bool:
+    """Whether another row is as good in both speed and Dice, and better in one."""
+    theirs, ours = (other.fps, other.info["dice_fp32"]["mean"]), (row.fps, row.info["dice_fp32"]["mean"])
+    return theirs != ours and theirs[0] >= ours[0] and theirs[1] >= ours[1]
+
+
+def _attention(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    told = sorted((each for each in verdicts if each.status in _TOLD), key=lambda each: _TOLD.index(each.status))
+    notes = [f"{each.status.value} {each.case}: {each.evidence}" for each in told]
+    new = [each.case for each in verdicts if each.status is Status.NO_BASELINE]
+    if new and len(new) == len(run.rows):
+        notes.append('No case has a baseline to be judged by yet: make baseline REASON="the first" stores one.')
+    elif new:
+        notes.append(f"No baseline holds {', '.join(new)}.")
+    partial = [each["case"] for each in run.streams if each["partial"]]
+    notes += [f"The stream of {case} was interrupted: its figures are of what was done." for case in partial]
+    return tuple(dict.fromkeys([*notes, *findings(run, verdicts), *remarks(run)]))
 
 
 def _headline(verdicts: Sequence[Verdict]) -> str:
     bad = [verdict.case for verdict in verdicts if verdict.status in BAD]
     counts = {status: sum(each.status is status for each in verdicts) for status in Status}
     told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
-    verdict = f"{len(bad)} of {len(verdicts)} cases regressed, failed or vanished" if bad else "No regression found"
+    if bad:
+        verdict = f"{len(bad)} of {len(verdicts)} cases regressed, failed or vanished"
+    elif any(each.status in _COMPARED for each in verdicts):
+        verdict = "No regression found"
+    else:
+        verdict = "No case failed; there is no baseline to compare with"
     return f"{verdict} ({told or 'no case'})."
 
 
-def _recommendation(cases: Sequence[CaseFacts], limits: Limits) -> str:
-    bad = {status.value for status in BAD}
-    kept = [case for case in cases if case.status not in bad and limits.kept_by(case)]
-    if not kept:
-        wanted = limits.words()
-        return f"No engine can be recommended: none passed the gate{' and kept ' + wanted if wanted else ''}."
-    best = max(kept, key=lambda case: case.fps)
-    within = f" with {limits.words()}" if limits.words() else ""
-    return (
-        f"{best.case}: with {best.fps:.1f} FPS the fastest of {len(kept)} that passed the gate{within}; "
-        f"Dice against FP32 {best.dice:.4f}, worst image {best.dice_worst:.4f}, {best.latency_ms:.2f} ms a batch."
-    )
+def _against(run: Run, baseline: Baseline | None) -> str:
+    """Return whose acceptance the run was judged by, in words."""
+    entries = [] if baseline is None else [entry for entry in baseline.entries.values() if entry.case in run.rows]
+    if not entries:
+        return "Judged by the floors of each precision alone: no baseline was there."
+    latest = max((entry.current.accepted for entry in entries), key=lambda each: each.when)
+    return f"Judged by the baseline that {latest.who} accepted on {latest.when[:10]} ({latest.why})."
 
 
 def _repeat(run: Run) -> tuple[tuple[str, str], ...]:
     suite = run.suite
-    versions = suite["machine"].get("runtimes") or {}
+    machine, model, images, calibration = (suite[name] for name in ("machine", "model", "images", "calibration"))
+    versions = machine.get("runtimes") or {}
     found = {
-        "measured": suite.get("measured"),
+        "command": suite.get("command"),
         "commit": suite.get("commit"),
-        "model": f"{suite['model']['name']}, digest {suite['model']['digest']}",
-        "images": f"{suite['images']['origin']}, digest {suite['images']['digest']}",
-        "calibration": suite["calibration"].get("digest"),
+        "measured": suite.get("measured"),
+        "machine": f"{machine['id']}: {machine['gpu'] or machine['cpu']}, {machine['cores']} cores",
+        "driver": machine.get("driver"),
         "threads": suite.get("threads"),
-        "driver": suite["machine"].get("driver"),
+        "model": f"{model['name']}, digest {model['digest']}",
+        "weights": model.get("weights"),
+        "images": f"{images['count']} of {images['origin']}, digest {images['digest']}",
+        "calibration images": f"{calibration.get('origin')}, digest {calibration.get('digest')}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "rounds": _rounds(run),
         "checksum": suite.get("checksum"),
     }
     return tuple((name, str(value)) for name, value in found.items() if value)
+
+
+def _rounds(run: Run) -> str:
+    counts = [sum(len(visit.samples_s) for visit in row.visits) for row in run.rows.values()]
+    return f"{min(counts)} to {max(counts)} a case, {statistics.median(counts):g} in the middle" if counts else ""

@@ -63,7 +63,7 @@ def row_json(case: str, fps: float = 100.0, **changes: Any) -> dict[str, Any]:
 
 def run_json(*rows: dict[str, Any], **suite: Any) -> dict[str, Any]:
     """Return a run's whole JSON."""
-    cases = [row["extra_info"]["case"] for row in rows]
+    cases = [row["extra_info"]["case"] for row in rows if "case" in row["extra_info"]]
     own = {
         "schema": SCHEMA,
         "measured": "2030-06-15T12:00:00+00:00",

@@ -9,7 +9,7 @@ import pytest
 from bench.__main__ import main
 from bench.baseline import save_baseline
 from bench.gate import judge_run
-from bench.page.facts import Facts, Limits, facts
+from bench.page.facts import Facts, Judged, Limits, facts
 from bench.page.render import MARKDOWN_LIMIT, html, markdown
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
 
@@ -24,7 +24,7 @@ HOSTILE = '<script>alert(1)</script>"|`x`'
 
 def told(*runs: Run, limits: Limits | None = None) -> Facts:
     """Return the facts of runs without a baseline."""
-    return facts([("run.json", run, judge_run(run, None)) for run in runs], limits or Limits())
+    return facts([Judged("run.json", run, judge_run(run, None)) for run in runs], limits or Limits())
 
 
 def test_limits_decide_the_recommendation_and_the_reason_names_them() -> None:
@@ -60,28 +60,50 @@ def test_hostile_names_are_inert() -> None:
     assert html(found).count("<script>") == 1
     text = markdown(found)
     assert "<script" not in text
-    (line,) = [line for line in text.splitlines() if line.startswith(f"| {INT8} ")]
-    assert line.replace("\\|", "").count("|") == 14
+    line = next(line for line in text.splitlines() if line.startswith(f"| {INT8} "))
+    assert line.replace("\\|", "").count("|") == 15
 
 
 def test_fleet_has_a_column_per_machine_and_says_what_was_not_measured() -> None:
-    other = run_of(row_json(INT8, fps=900.0), machine={**MACHINE, "id": "h200", "gpu": "NVIDIA H200"})
+    h200 = {**MACHINE, "id": "h200", "gpu": "NVIDIA H200"}
+    other = run_of(row_json(INT8, fps=900.0), machine=h200, skipped={FP32: "no FP32 here"})
     found = told(run_of(row_json(INT8), row_json(FP32)), other)
-    assert (FP32, (100.0, None)) in found.fleet
+    assert found.fleet is not None
+    assert found.fleet.columns == (MACHINE["id"], "h200")
+    cells = dict(found.fleet.rows)[FP32]
+    assert (cells[0].fps, cells[1].fps, cells[1].why) == (100.0, None, "no FP32 here")
     assert f"| {FP32} | 100.0 | not measured here |" in markdown(found)
-    assert "<td>not measured here</td>" in html(found)
+    assert '<td class="none" title="no FP32 here">not measured here</td>' in html(found)
 
 
-def test_300_cases_one_case_and_failures_only_render() -> None:
-    many = run_of(
-        *(row_json(f"openvino-int8-b{size}") for size in range(1, 301)), failed={"torch-fp32-b1": "x" * 50000}
-    )
-    assert html(told(many)).count("<tr>") == 301
-    assert len(markdown(told(many))) <= MARKDOWN_LIMIT
-    assert "Cut here" in markdown(told(many))
-    alone = told(run_of(failed={INT8: "out of memory"}))
-    assert "1 of 1 cases regressed, failed or vanished" in html(alone)
-    assert "No engine can be recommended" in markdown(alone)
+def test_300_cases_are_shortened_in_markdown_and_what_regressed_stays() -> None:
+    long = scores([[0.999, 0.995]] * 3) | {"worst_image": "image " * 30}
+    low = scores([[0.99, 0.9]] * 3)
+    rows = [row_json(f"openvino-int8-b{size}", fps=size, dice_fp32=long) for size in range(1, 300)]
+    many = told(run_of(*rows, row_json("torch-int8-b150", fps=1, dice_fp32=low), failed={"torch-fp32-b1": "x" * 50000}))
+    assert html(many).count('<td class="text NO_BASELINE"') == 299
+    text = markdown(many)
+    assert len(text) <= MARKDOWN_LIMIT
+    assert "more cases (those that regressed, the recommended one and the front come first) are left out here" in text
+    assert "| torch-int8-b150 | REGRESSION |" in text
+    assert f"| {many.runs[0].recommended} | NO_BASELINE |" in text
+    assert "To repeat it" in text
+    assert "Cut here" not in text
+
+
+def test_markdown_of_very_many_runs_is_cut_at_a_line_and_says_so() -> None:
+    text = markdown(told(*[run_of(row_json(INT8), failed={FP32: "x" * 999})] * 60))
+    assert MARKDOWN_LIMIT - 2000 < len(text) <= MARKDOWN_LIMIT
+    assert text.endswith("Cut here: the HTML page holds the rest.\n")
+
+
+def test_one_case_failures_only_and_nothing_at_all_render() -> None:
+    for form in (html, markdown):
+        assert INT8 in form(told(run_of(row_json(INT8))))
+        alone = form(told(run_of(failed={INT8: "out of memory"})))
+        assert "1 of 1 cases regressed, failed or vanished" in alone
+        assert "No engine can be recommended" in alone
+        assert "(no case)" in form(told(run_of()))
 
 
 def test_command_writes_what_the_name_asks_for_judged_by_the_baseline(tmp_path: Path) -> None:
@@ -91,6 +113,7 @@ def test_command_writes_what_the_name_asks_for_judged_by_the_baseline(tmp_path: 
         out = tmp_path / name
         assert main(["report", str(run), "--baseline", str(tmp_path / "baseline.json"), "--out", str(out)]) == 0
         assert out.read_text(encoding="utf-8").startswith(start)
+        assert 'href="run.json"' in out.read_text(encoding="utf-8") or "(run.json)" in out.read_text(encoding="utf-8")
         assert "-50.0% (" in out.read_text(encoding="utf-8")
 
 

@@ -1,0 +1,75 @@
+"""Facts on several machines: their runs side by side, and the deployment schemes of each GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.page.values import Fleet, FleetCell, Scheme, Schemes
+from bench.report import ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.page.values import Judged
+    from bench.results import Run
+
+NOT_MEASURED = "not measured here"
+SCHEMES = (
+    ("torch FP32", ("torch-fp32",)),
+    ("torch AMP FP16", ("torch-fp16",)),
+    ("TensorRT FP16", ("tensorrt_weak-fp16", "tensorrt-fp16")),
+    ("TensorRT INT8 MinMax", ("tensorrt_weak-int8", "tensorrt-int8")),
+    ("TensorRT INT8 Entropy", ("tensorrt_weak-int8-entropy", "tensorrt-int8-entropy")),
+    ("torch2trt FP16", ("torch2trt-fp16",)),
+    ("torch2trt INT8, with calibration images", ("torch2trt-int8",)),
+    ("torch2trt INT8, without calibration images", ("torch2trt-int8-uncalibrated",)),
+)
+"""The seven ways to deploy on a GPU, torch2trt's INT8 in two forms: each the first of these lines that was measured."""
+
+
+def fleet(judged: Sequence[Judged]) -> Fleet:
+    """Return every case on every machine, with the reason where it was not measured."""
+    cases = dict.fromkeys(row.case for each in judged for row in ordered(each.run))
+    rows = tuple((case, tuple(_cell(case, each) for each in judged)) for case in cases)
+    return Fleet(_columns(judged), rows)
+
+
+def schemes(run: Run) -> Schemes | None:
+    """Return the schemes of a run on a GPU; None on a CPU."""
+    if not run.suite["machine"]["gpu"]:
+        return None
+    sizes = tuple(sorted({row.batch_size for row in run.rows.values()}))
+    return Schemes(sizes, tuple(_scheme(name, lines, run, sizes) for name, lines in SCHEMES))
+
+
+def _columns(judged: Sequence[Judged]) -> tuple[str, ...]:
+    """Return a name for each run: its machine's, and its file's where a machine has several."""
+    ids = [str(each.run.suite["machine"]["id"]) for each in judged]
+    return tuple(
+        name if ids.count(name) == 1 else f"{name} ({each.file})" for name, each in zip(ids, judged, strict=True)
+    )
+
+
+def _cell(case: str, judged: Judged) -> FleetCell:
+    run = judged.run
+    status = next((verdict.status.value for verdict in judged.verdicts if verdict.case == case), "-")
+    row = run.rows.get(case)
+    if row is not None:
+        return FleetCell(row.fps, row.info["dice_fp32"]["mean"], status, "")
+    backend = case.partition("-")[0]
+    why = run.failed.get(case) or run.skipped.get(case) or run.skipped.get(backend) or "this run was not asked for it"
+    return FleetCell(None, None, status, why)
+
+
+def _scheme(name: str, lines: Sequence[str], run: Run, sizes: Sequence[int]) -> Scheme:
+    line = next((line for line in lines if any(f"{line}-b{size}" in run.rows for size in sizes)), lines[0])
+    rows = [run.rows.get(f"{line}-b{size}") for size in sizes]
+    first = next((row for row in rows if row is not None), None)
+    return Scheme(
+        name=name,
+        line=line,
+        fps=tuple(None if row is None else row.fps for row in rows),
+        speedup=None if first is None else first.info.get("speedup"),
+        dice=None if first is None else first.info["dice_fp32"]["mean"],
+        dice_worst=None if first is None else first.info["dice_fp32"]["worst"],
+    )

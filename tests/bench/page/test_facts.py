@@ -1,0 +1,231 @@
+"""What the page says of throughput, accuracy, machines and the past is what the runs hold."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bench.__main__ import main
+from bench.accept import accept
+from bench.baseline import save_baseline
+from bench.entries import Acceptance
+from bench.gate import judge_run
+from bench.page.accuracy import pictures
+from bench.page.facts import Judged, Limits, facts
+from bench.page.fleet import SCHEMES
+from bench.page.history import Past, read_past
+from bench.page.render import html, markdown
+from bench.page.sweeps import read_sweep
+from bench.page.values import FleetCell, Point
+from bench.results import RunFileError, parse_run
+from tests.bench.page.rich import CASES, INT8, facts_of, pictures_json, rich_json, rich_run, roofline_json, stream_json
+from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GPU = {**MACHINE, "id": "nvidia-h200", "gpu": "NVIDIA H200"}
+
+
+def sweep_json(machine: str = str(MACHINE["id"])) -> dict[str, Any]:
+    """Return a sweep of one line, half its ceiling."""
+    points = [{"batch_size": size, "fps": 10.0 * size, "share_of_ceiling": 0.5} for size in (1, 2, 64)]
+    return {"machine": {"id": machine}, "sweep": {"openvino-int8": points}, "roofline": {}}
+
+
+def test_ceiling_is_what_the_share_of_it_says() -> None:
+    (found,) = facts_of(rich_run()).runs[0].scaling
+    assert found.source == "run0.json"
+    lines = dict(found.lines)
+    # Half of the ceiling at 10 ms an image: 200 images per second.
+    assert lines["openvino-int8"] == (Point(1, 120.0, 200.0), Point(4, 150.0, None))
+    assert [name for name, _ in found.lines] == ["openvino-fp32", "torch-fp32", "openvino-int8"]
+    assert facts_of(run_of(row_json(INT8))).runs[0].scaling == ()
+    unknown = facts_of(rich_run(roofline=roofline_json(INT8, share=None))).runs[0].scaling[0]
+    assert dict(unknown.lines)["openvino-int8"][0].ceiling_fps is None
+
+
+def test_sweep_is_shown_beside_the_run_of_its_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    sweep = tmp_path / "sweep.json"
+    sweep.write_text(json.dumps(sweep_json()))
+    out = tmp_path / "report.md"
+    assert main(["report", str(sweep), str(run), "--out", str(out)]) == 0
+    assert "| openvino-int8 | 1: 10.0, 2: 20.0, 64: 640.0 | 1: 50%, 2: 50%, 64: 50% |" in out.read_text()
+    sweep.write_text(json.dumps(sweep_json("another")))
+    assert main(["report", str(run), str(sweep), "--out", str(out)]) == 2
+    assert "sweep.json: a sweep of another, of which no run is given" in capsys.readouterr().err
+    assert main(["report", str(sweep), "--out", str(out)]) == 2
+    assert "no run is given" in capsys.readouterr().err
+    sweep.write_text(json.dumps({**sweep_json(), "sweep": {"openvino-int8": [{"batch_size": 0}]}}))
+    with pytest.raises(RunFileError, match="a sweep with parts missing or wrong, at sweep/openvino-int8/0"):
+        read_sweep(sweep)
+
+
+def test_streams_and_layers_are_in_milliseconds_an_image() -> None:
+    run = facts_of(rich_run()).runs[0]
+    stream = run.streams[0]
+    assert (stream.case, stream.samples, stream.p99_ms, stream.plain_fps) == ("torch-fp32-b1", "10", 120.0, 5.0)
+    assert dict(stream.stages_ms)["infer"] == pytest.approx(90.0)
+    (layers,) = run.layers
+    assert (layers.case, layers.bound_by, layers.layers[0].ms) == (INT8, "arithmetic", 6.0)
+
+
+def test_interrupted_stream_is_told_and_one_without_images_is_left_out() -> None:
+    partial = {"extra_info": {"stream": stream_json(INT8, partial=True, done=3)}}
+    empty = {"extra_info": {"stream": stream_json("torch-fp32-b1", done=0, partial=True, latency_ms=None, plain=None)}}
+    run = facts_of(parse_run(run_json(row_json(INT8), partial, empty), "a run")).runs[0]
+    assert [stream.samples for stream in run.streams] == ["3 (partial)"]
+    assert f"The stream of {INT8} was interrupted: its figures are of what was done." in run.attention
+
+
+def test_spread_is_over_the_images_of_the_smallest_batch() -> None:
+    low = row_json("openvino-int8-b8", dice_fp32=scores([[0.9, 0.1]] * 3))
+    spreads = facts_of(run_of(low, row_json(INT8), row_json("torch-fp32-b1"))).runs[0].spreads
+    assert [each.case for each in spreads] == ["torch-fp32-b1", INT8]
+    assert spreads[1].dice == (0.995, 0.99, 0.992)
+    assert (spreads[1].worst, spreads[1].median, spreads[1].best) == (0.99, 0.992, 0.995)
+
+
+def test_picture_counts_what_was_missed_and_added() -> None:
+    run = facts_of(rich_run()).runs[0]
+    (picture,) = run.pictures
+    assert (picture.case, picture.image, picture.missed, picture.added) == (INT8, "b", 64, 16)
+    assert picture.dice == 0.99
+    assert picture.window == ""
+    assert 0 < picture.focus[0] < 50
+    assert run.picture_notes == ("Every mask equals its FP32 mask: openvino-fp32-b1, torch-fp32-b1.",)
+
+
+def test_run_without_pictures_says_so_and_a_damaged_picture_is_one_error() -> None:
+    assert facts_of(run_of(row_json(INT8))).runs[0].picture_notes == ("This run holds no pictures of its masks.",)
+    damaged = pictures_json({INT8: 1})
+    damaged["masks"][INT8]["differs"] = "AAAA"
+    with pytest.raises(RunFileError, match=f"run.json: the picture of {INT8} cannot be decoded"):
+        pictures(rich_run(pictures=damaged), "run.json")
+
+
+def test_recommendation_names_what_is_faster_and_why_it_was_left_out() -> None:
+    text = facts_of(rich_run(), limits=Limits(max_latency_ms=9.0, min_dice=0.9)).runs[0].recommendation
+    assert text.startswith(f"{INT8}: with 120.0 FPS the fastest of 1 that passed the gate")
+    assert text.endswith("Faster, and left out: openvino-int8-b4 (26.67 ms a batch).")
+
+
+def test_schemes_of_a_gpu_are_all_listed_and_say_what_was_not_measured() -> None:
+    rows = [
+        row_json(f"{line}-b1", fps=100.0) for line in ("torch-fp32", "tensorrt-fp16", "torch2trt-int8-uncalibrated")
+    ]
+    run = run_of(*rows, row_json("torch-fp32-b4", fps=300.0), machine=GPU)
+    found = facts_of(run).runs[0].schemes
+    assert found is not None
+    assert found.batch_sizes == (1, 4)
+    assert [row.name for row in found.rows] == [name for name, _ in SCHEMES]
+    by_name = {row.name: row for row in found.rows}
+    assert by_name["torch FP32"].fps == (100.0, 300.0)
+    assert by_name["TensorRT FP16"].line == "tensorrt-fp16"
+    assert by_name["TensorRT INT8 MinMax"].fps == (None, None)
+    missing = "not measured here"
+    assert f"| TensorRT INT8 MinMax | tensorrt_weak-int8 | {' | '.join([missing] * 5)} |" in markdown(facts_of(run))
+    assert html(facts_of(run)).count(f'<td class="none">{missing}</td>') == 5 * 5 + 2
+    assert facts_of(run_of(*rows)).runs[0].schemes is None
+
+
+def test_fleet_cell_says_why_it_is_empty() -> None:
+    other = run_of(row_json("torch-fp32-b1"), machine=GPU, skipped={"openvino": "not installed"}, failed={INT8: "NaN"})
+    fleet = facts_of(rich_run(), other).fleet
+    assert fleet is not None
+    cells = {case: cells[1] for case, cells in fleet.rows}
+    assert cells["torch-fp32-b1"].fps == 100.0
+    assert cells[INT8] == FleetCell(None, None, "FAILED", "NaN")
+    assert cells["openvino-int8-b4"].why == "not installed"
+    assert cells["torch-fp32-b4"].why == "this run was not asked for it"
+    same = facts_of(rich_run(), rich_run()).fleet
+    assert same is not None
+    assert same.columns == (f"{MACHINE['id']} (run0.json)", f"{MACHINE['id']} (run1.json)")
+
+
+def test_history_is_of_the_same_machine_model_and_images_in_the_order_of_time(tmp_path: Path) -> None:
+    folder = tmp_path / "past"
+    (folder / "Linux").mkdir(parents=True)
+    for day, fps in ((3, 130.0), (1, 110.0), (2, 120.0)):
+        data = run_json(row_json(INT8, fps=fps), measured=f"2030-06-0{day}T12:00:00+00:00")
+        write(folder / "Linux" / f"000{day}_run.json", data)
+    write(folder / "gpu.json", run_json(row_json(INT8, fps=999.0), machine=GPU))
+    (folder / "other.json").write_text("{}")
+    run = run_of(row_json(INT8, fps=140.0), row_json("torch-fp32-b1"))
+    judged = Judged("run.json", run, judge_run(run, None))
+    history = facts([judged], Limits(), past=read_past(folder)).runs[0].history
+    assert history is not None
+    by_case = {case.case: case for case in history.cases}
+    assert [point.fps for point in by_case[INT8].points] == pytest.approx([110.0, 120.0, 130.0, 140.0])
+    assert by_case[INT8].points[0].file == "Linux/0001_run.json"
+    assert len(by_case["torch-fp32-b1"].points) == 1
+    assert history.notes == (
+        "1 of 4 runs in past are of another machine, model or image set.",
+        "1 files in past are no runs of this suite, or damaged: other.json.",
+    )
+
+
+def test_run_that_lies_in_its_own_history_counts_once(tmp_path: Path) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    out = tmp_path / "report.md"
+    assert main(["report", str(run), "--history", str(tmp_path), "--out", str(out)]) == 0
+    assert f"| {INT8} | 1 | 100.0 to 100.0 |" in out.read_text()
+
+
+def test_history_marks_every_accepted_change_with_its_reason() -> None:
+    first = baseline_of(row_json(INT8, fps=100.0), row_json("torch-fp32-b1"))
+    faster = [run_of(row_json(INT8, fps=150.0), row_json("torch-fp32-b1"), checksum=str(n)) for n in range(3)]
+    baseline = accept(first, faster, Acceptance("grace", "2030-06-10T12:00:00+00:00", "new kernels", "c0ffee"))
+    run = run_of(row_json(INT8, fps=150.0))
+    judged = Judged("run.json", run, judge_run(run, baseline), baseline)
+    found = facts([judged], Limits(), past=Past("past", (("run.json", run),), ()))
+    history = found.runs[0].history
+    assert history is not None
+    accepted = history.cases[0].accepted
+    assert [(each.kind, each.who, each.why) for each in accepted] == [
+        ("previous baseline", "ada", "first"),
+        ("baseline", "grace", "new kernels"),
+    ]
+    assert [each.fps for each in accepted] == pytest.approx([100.0, 150.0], rel=0.01)
+    assert "2030-06-10 150.0 FPS by grace (new kernels)" in markdown(found)
+    assert "accepted by grace (new kernels)" in html(found)
+    assert "grace accepted on 2030-06-10 (new kernels)" in found.runs[0].against
+
+
+@pytest.mark.parametrize("folder", ["gone", "empty"])
+def test_history_that_is_none_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    (tmp_path / "empty").mkdir()
+    given = ["report", str(run), "--history", str(tmp_path / folder), "--out", str(tmp_path / "report.html")]
+    assert main(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cannot report: --history")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_page_and_markdown_hold_the_same_figures() -> None:
+    found = facts_of(rich_run())
+    for text in (html(found), markdown(found)):
+        for case in CASES:
+            assert case in text
+        for figure in ("97.0%", "90.00", "50.0%", "6.000", "64 pixels missed, 16 added", "pytest bench/", "0.9920"):
+            assert figure in text, figure
+
+
+def test_what_it_takes_to_repeat_a_run_is_told(tmp_path: Path) -> None:
+    save_baseline(baseline_of(row_json(INT8)), tmp_path / "baseline.json")
+    run = write(tmp_path / "run.json", rich_json(commit="c0ffee"))
+    out = tmp_path / "report.md"
+    assert main(["report", str(run), "--baseline", str(tmp_path / "baseline.json"), "--out", str(out)]) == 0
+    text = out.read_text()
+    for line in (
+        "- command: pytest bench/",
+        "- commit: c0ffee",
+        "digest m1",
+        "digest i1",
+        "raw data: [run.json](run.json)",
+    ):
+        assert line in text, line
