@@ -53,7 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="V",
         help=f"which to try (default: all). There are: {', '.join(VARIANTS)}",
     )
-    parser.add_argument("--image-size", type=int, default=512, help="pixels a side (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=30, help="rounds of each engine (default: %(default)s)")
     parser.add_argument(
         "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
@@ -72,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{case}: {reason}", file=sys.stderr)
         return 2
     cache = Cache(options.cache_dir, print)
-    size = (options.image_size, options.image_size)
+    size = (512, 512)
     device = cast("Literal['cpu', 'cuda']", options.device)
     source = NetworkSource(load_network(options.model), stored_split(cache, "calibration", size), size, device, cache)
     images = stored_split(cache, "held-out", size)
