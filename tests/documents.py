@@ -10,7 +10,7 @@ FILES = ("README.md", "CONTRIBUTING.md", "docs/ci.md")
 _COMMAND = re.compile(r"(make|pytest|python|pip|git|eval|\.ci/\w+)\b")
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
-_SPAN = re.compile(r"`([^`\n]+)`")
+_SPAN = re.compile(r"`([^`]+)`")
 
 
 def text(name: str) -> str:
@@ -35,7 +35,7 @@ def commands(name: str) -> list[str]:
     for block in _INDENTED.findall(prose):
         lines = block.replace("\\\n", " ").splitlines()
         found += [" ".join(re.split(r"\s+#\s", line)[0].split()) for line in lines if _COMMAND.match(line.strip())]
-    quoted = [span for span in _SPAN.findall(_INDENTED.sub("", prose)) if _COMMAND.match(span)]
+    quoted = [span for span in _spans(prose) if _COMMAND.match(span)]
     every = [*found, *quoted]
     found += [span for span in quoted if not any(each.startswith(f"{span} ") for each in every)]
     return list(dict.fromkeys(found))
@@ -48,6 +48,11 @@ def blocks(name: str) -> list[str]:
     return [line for line in lines if not _COMMAND.match(line)]
 
 
+def _spans(prose: str) -> list[str]:
+    """Return what is quoted in sentences, on one line each."""
+    return [" ".join(span.split()) for span in _SPAN.findall(_INDENTED.sub("", prose))]
+
+
 def options(name: str) -> set[str]:
     """Return every long option that a document names."""
     return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text(name)))
@@ -55,8 +60,8 @@ def options(name: str) -> set[str]:
 
 def files(name: str) -> set[str]:
     """Return what a document quotes or links to and that looks like a file or a folder of the repository."""
-    prose = _INDENTED.sub("", _FENCED.sub("", text(name)))
-    quoted = {span for span in _SPAN.findall(prose) if re.fullmatch(r"[\w./-]+", span)}
+    prose = _FENCED.sub("", text(name))
+    quoted = {span for span in _spans(prose) if re.fullmatch(r"[\w./-]+", span)}
     linked = set(re.findall(r"\]\(([^)#:]+)\)", prose))
     return {each for each in quoted if "/" in each or re.search(r"\.(py|md|txt|toml|json|yml)$", each)} | linked
 

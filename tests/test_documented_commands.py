@@ -112,7 +112,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (folder / "ci-results").mkdir()
     found = folder / "run.json"
     session = desk.run(
-        str(ROOT / "bench"), *QUICK, *TINY, "--backends=openvino", "--precisions=fp32,int8", "--batch-sizes=1,4",
+        str(ROOT / "bench"), *QUICK, *TINY, "--backends=openvino", "--precisions=fp32,int8", "--batch-sizes=4",
         "--roofline", f"--benchmark-json={found}",
     )  # fmt: skip
     assert session.status == 0, session.text
@@ -174,6 +174,16 @@ def test_make_help_lists_every_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S607
     targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
     assert sorted(line.split()[0] for line in shown.splitlines()) == sorted(targets)
+
+
+@pytest.mark.parametrize(("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False)])
+def test_all_leaves_nothing_out(words: tuple[str, ...], left_out: bool) -> None:  # noqa: FBT001 - a parameter
+    recipe = subprocess.run(
+        ["make", "-n", "bench", f"PY={sys.executable}", *words],  # noqa: S607 - whichever make there is
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert f"{sys.executable} -m pytest bench/ --benchmark-json benchmark.json" in recipe
+    assert ("-k" in shlex.split(recipe)) is left_out
 
 
 def test_shell_completes_after_the_lines_of_the_documents(tmp_path: Path) -> None:
