@@ -50,7 +50,7 @@ baseline: $(READY) ## measure three times, and store the runs as this machine's 
 	rm -f baseline-run-{1,2,3}.json
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side
-	$(PY) -m bench.harness
+	$(PY) -m bench.harness $(OPTIONS)
 
 clean: ## remove the environment, the engine cache and what runs left
 	rm -rf $(VENV) .bench_cache .benchmarks .mypy_cache .ruff_cache .pytest_cache benchmark.json

@@ -9,8 +9,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FEATURES = (
     "avx2",
@@ -110,10 +114,26 @@ def _gpu() -> tuple[str | None, str | None]:
 
     pynvml.nvmlInit()
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        handle = pynvml.nvmlDeviceGetHandleByIndex(_first_visible([_text(uuid) for uuid in _uuids(pynvml)]))
         return _text(pynvml.nvmlDeviceGetName(handle)), _text(pynvml.nvmlSystemGetDriverVersion())
     finally:
         pynvml.nvmlShutdown()
+
+
+def _uuids(pynvml: Any) -> list[str | bytes]:  # noqa: ANN401 - the library is untyped
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+
+
+def _first_visible(uuids: Sequence[str]) -> int:
+    """Return the index of the GPU that CUDA takes for its first: CUDA_VISIBLE_DEVICES names it by index or UUID.
+
+    The driver counts by bus, and CUDA by speed where GPUs differ, unless CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+    if named.isdigit() and int(named) < len(uuids):
+        return int(named)
+    return next((index for index, uuid in enumerate(uuids) if named and uuid.startswith(named)), 0)
 
 
 def _text(value: str | bytes) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +66,36 @@ def test_machine_is_ready_for_json_with_its_runtimes() -> None:
     assert json.loads(json.dumps(found)) == found
     assert found["id"] == this_machine("cpu").id
     assert {"python", "torch", "onnxruntime", "openvino", "numpy", "pytest-benchmark"} <= runtimes().keys()
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpu"),
+    [
+        (None, "A"),
+        ("1", "B"),
+        ("2,0", "C"),
+        ("GPU-b", "B"),
+        ("GPU-c1,GPU-a1", "C"),
+        ("7", "A"),
+        ("MIG-x", "A"),
+        ("", "A"),
+    ],
+)
+def test_gpu_is_the_first_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, gpu: str
+) -> None:
+    driver = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetCount=lambda: 3,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetUUID=lambda handle: ["GPU-a1", "GPU-b1", "GPU-c1"][handle],
+        nvmlDeviceGetName=lambda handle: "ABC"[handle],
+        nvmlSystemGetDriverVersion=lambda: "600.1",
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    machine = this_machine.__wrapped__("cuda")
+    assert (machine.gpu, machine.driver) == (gpu, "600.1")
