@@ -78,8 +78,9 @@ class Cache:
                 old, new = json.loads(path.read_text(encoding="utf-8"))["key"], json.loads(text)
             except (OSError, ValueError, KeyError):
                 return
-            changed = [field for field in sorted({*old, *new}) if old.get(field) != new.get(field)]
-            self.say(f"{kind} {name}: the stored one is of other {', '.join(changed)}: building another")
+            changed = [_changed(field, old.get(field), new.get(field)) for field in sorted({*old, *new})]
+            words = ", ".join(filter(None, changed))
+            self.say(f"{kind} {name}: the stored one is of other {words}: building another")
 
     def _build(self, folder: Path, text: str, build: Callable[[Path], None]) -> None:
         work = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
@@ -101,6 +102,16 @@ class Cache:
             work.rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _changed(field: str, old: Any, new: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return what of a key's field changed, its parts by name where it has some, in words; nothing where it did not."""
+    if old == new:
+        return ""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return field
+    parts = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return f"{field} ({', '.join(f'{name} {old.get(name)} -> {new.get(name)}' for name in parts)})"
 
 
 def _found(folder: Path, *, built: bool) -> Entry:

@@ -96,6 +96,17 @@ def test_another_key_is_another_entry(store: Store) -> None:
     assert not store.entry().built
 
 
+def test_the_reason_for_building_another_names_what_changed(store: Store) -> None:
+    versions = {"tensorrt": "8.6.0", "gpu": "NVIDIA H200"}
+    store.entry({**KEY, "versions": versions})
+    store.entry({**KEY, "network": "xyz", "versions": {**versions, "tensorrt": "10.16.1.11", "pycuda": "2026.1"}})
+    (line,) = store.said
+    assert line == (
+        "engine openvino-int8-b4: the stored one is of other network, versions (pycuda None -> 2026.1, "
+        "tensorrt 8.6.0 -> 10.16.1.11): building another"
+    )
+
+
 def test_seconds_of_the_build_are_kept_for_later_sessions(store: Store, tmp_path: Path) -> None:
     def slow(folder: Path) -> None:
         store.build(folder)
