@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
-    parser.add_argument("--image-size", type=int, default=512, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
     parser.add_argument("--images", type=int, default=8, help="calibration images to look at (default: %(default)s)")
     parser.add_argument("--own", nargs="*", choices=tuple(_OWN), default=list(_OWN), help="calibrations of our own")
     parser.add_argument(
@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--runs", type=Path, nargs="*", default=[], metavar="RUN.json", help="runs that hold the Dice")
     parser.add_argument("--top", type=int, default=8, help="tensors to show, worst first (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache")
+    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
     parser.add_argument("--json", type=Path, help="write every tensor's figures here")
 
 
