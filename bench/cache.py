@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MANIFEST = "manifest.json"
+_PARTS = 5
+"""Parts of a key's field that are named when it changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,9 @@ def _changed(field: str, old: Any, new: Any) -> str:  # noqa: ANN401 - any JSON
     if not isinstance(old, dict) or not isinstance(new, dict):
         return field
     parts = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    return f"{field} ({', '.join(f'{name} {old.get(name)} -> {new.get(name)}' for name in parts)})"
+    words = [f"{name} {old.get(name)} -> {new.get(name)}" for name in parts[:_PARTS]]
+    words += [f"{len(parts) - _PARTS} more"] if len(parts) > _PARTS else []
+    return f"{field} ({', '.join(words)})"
 
 
 def _found(folder: Path, *, built: bool) -> Entry:

@@ -13,13 +13,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.backend import BuildError, UnavailableError, load_backend, names
 from bench.backends._onnx_tensors import activations
 from bench.cache import Cache
-from bench.case import parse_case
+from bench.case import Case, parse_case
 from bench.ranges import RangesError, compared, losses, read_cache
+from bench.reference import reference_masks
 from bench.results import RunFileError, read_run
 from bench.source import NetworkSource, source_digest
 from bench.stored_images import stored_split
+from bench.swap import dice_of_swaps
 from models import quantize
 from models.graphs import calibration_ranges
 from models.images import normalise
@@ -54,6 +57,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--runs", type=Path, nargs="*", default=[], metavar="RUN.json", help="runs that hold the Dice")
     parser.add_argument("--top", type=int, default=8, help="tensors to show, worst first (default: %(default)s)")
+    parser.add_argument(
+        "--swap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also give the N tensors that lose most the other range, one at a time, and measure the Dice",
+    )
+    parser.add_argument(
+        "--backend", choices=names(), default="openvino", metavar="B", help="engines for --swap (%(default)s)"
+    )
     parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
     parser.add_argument("--json", type=Path, help="write every tensor's figures here")
 
@@ -85,9 +98,39 @@ def run(options: argparse.Namespace) -> int:
         print(f"nothing to compare: {', '.join(sets) or 'no ranges'} without {_BASE} and another", file=sys.stderr)
         return 2
     _show(pairs, len(images), options.top, dice)
+    if options.swap:
+        try:
+            _swap(source, sets, pairs, options)
+        except (UnavailableError, BuildError) as error:
+            print(error, file=sys.stderr)
+            return 2
     if options.json:
         options.json.write_text(json.dumps(_record(pairs), indent=1), encoding="utf-8")
     return 0
+
+
+def _swap(
+    source: NetworkSource,
+    sets: dict[str, dict[str, float]],
+    pairs: dict[tuple[str, str], list[Compared]],
+    options: argparse.Namespace,
+) -> None:
+    """Print the Dice of engines that have one range of another calibration."""
+    case = Case(options.backend, "int8", 1)
+    reason = load_backend(case.backend).supports(case, source.device)
+    if reason is not None:
+        msg = f"{case}: {reason}"
+        raise UnavailableError(msg)
+    images = stored_split(source.cache, "held-out", source.image_size)
+    judged_by = (images, reference_masks(source, images))
+    for (base, other), tensors in pairs.items():
+        worst = [each.tensor for each in tensors[: options.swap]]
+        print(f"{case}: mean Dice against FP32, ranges by {base} but for one tensor by {other}")
+        whole = 0.0
+        for index, (name, dice) in enumerate(dice_of_swaps(source, case, (sets[base], sets[other]), worst, judged_by)):
+            whole = whole or dice
+            label = (f"all by {base}", f"all by {other}")[index] if index < 2 else name  # noqa: PLR2004 - the two sets
+            print(f"  {label:40} {dice:.5f} {dice - whole:+.5f}")
 
 
 def _own(source: NetworkSource, kind: str) -> dict[str, float]:

@@ -107,6 +107,12 @@ def test_the_reason_for_building_another_names_what_changed(store: Store) -> Non
     )
 
 
+def test_a_field_of_many_changed_parts_names_the_first_few(store: Store) -> None:
+    for value in (1, 2):
+        store.entry({"limits": {f"tensor {index}": value for index in range(9)}})
+    assert store.said[-1].endswith("tensor 4 1 -> 2, 4 more): building another")
+
+
 def test_seconds_of_the_build_are_kept_for_later_sessions(store: Store, tmp_path: Path) -> None:
     def slow(folder: Path) -> None:
         store.build(folder)

@@ -13,8 +13,10 @@ import pytest
 from bench.__main__ import main
 from bench.backends._onnx_tensors import activations, values
 from bench.ranges import Compared, Loss, RangesError, compared, losses, read_cache
+from bench.swap import GivenRanges
+from models.graphs import calibration_ranges
 from models.images import normalise
-from tests.bench.networks import sections, tiny_source
+from tests.bench.networks import quick, sections, tiny_source
 from tests.bench.runs import row_json, run_json, write
 from tests.models.test_graphs import run
 
@@ -179,3 +181,39 @@ def test_a_named_cache_of_another_model_is_refused(tmp_path: Path, capsys: pytes
     path = cache_file(tmp_path / "other.cache", "MinMax", {"another": 1.0})
     assert command(tmp_path, "--own", "--trt-caches", str(path)) == 2
     assert "names none of the model's tensors" in capsys.readouterr().err
+
+
+def test_given_ranges_make_the_graph_that_calibration_makes(made: NetworkSource) -> None:
+    ranges = calibration_ranges(made.graph("fp32"), made.calibration(), "int8")
+    limits = {name: float(np.abs(data.range_value).max()) for name, data in ranges.data.items()}
+    parts = (made.network, made.calibration_set, made.image_size, made.device, made.cache, made.threads)
+    given = GivenRanges(*parts, limits=limits, plain=made)
+    for kind in ("int8", "int8-unsigned", "int8-typed"):
+        found, wanted = (run(source.graph(kind), IMAGES, optimized=False) for source in (given, made))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert given.graph("fp32") == made.graph("fp32")
+
+
+def test_one_bad_range_costs_its_dice_and_the_others_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales = dict.fromkeys(activations(tiny_source(tmp_path).graph("fp32")), 0.02)
+    for number, (algorithm, factor) in enumerate({"MinMax": 1.0, "Entropy": 0.05}.items()):
+        worse = {**scales, "image": 0.02 * factor}
+        cache_file(tmp_path / "engine" / ".tensorrt" / f"calibration-{number}.cache", algorithm, worse)
+    monkeypatch.setattr("bench.commands.ranges.load_network", lambda *_: tiny_source(tmp_path).network)
+    with quick():
+        assert command(tmp_path, "--own", "--swap", "2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(index for index, line in enumerate(lines) if "ranges by TensorRT MinMax but for one" in line)
+    base, whole, swapped, same = (line.split() for line in lines[start + 1 : start + 5])
+    assert swapped[0] == "image"
+    assert float(base[-1]) == 0
+    assert float(whole[-1]) < -0.01
+    assert swapped[-2:] == whole[-2:]
+    assert float(same[-1]) == 0
+
+
+def test_a_backend_that_cannot_swap_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(tmp_path, "--own", "MinMax", "percentile", "--swap", "1", "--backend", "torch") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("torch-int8-b1: ")
