@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MANIFEST = "manifest.json"
+_PARTS = 5
+"""Parts of a key's field that are named when it changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ class Cache:
                 old, new = json.loads(path.read_text(encoding="utf-8"))["key"], json.loads(text)
             except (OSError, ValueError, KeyError):
                 return
-            changed = [field for field in sorted({*old, *new}) if old.get(field) != new.get(field)]
-            self.say(f"{kind} {name}: the stored one is of other {', '.join(changed)}: building another")
+            changed = [_changed(field, old.get(field), new.get(field)) for field in sorted({*old, *new})]
+            words = ", ".join(filter(None, changed))
+            self.say(f"{kind} {name}: the stored one is of other {words}: building another")
 
     def _build(self, folder: Path, text: str, build: Callable[[Path], None]) -> None:
         work = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
@@ -101,6 +104,18 @@ class Cache:
             work.rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _changed(field: str, old: Any, new: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return what of a key's field changed, its parts by name where it has some, in words; nothing where it did not."""
+    if old == new:
+        return ""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return field
+    parts = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    words = [f"{name} {old.get(name)} -> {new.get(name)}" for name in parts[:_PARTS]]
+    words += [f"{len(parts) - _PARTS} more"] if len(parts) > _PARTS else []
+    return f"{field} ({', '.join(words)})"
 
 
 def _found(folder: Path, *, built: bool) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from bench.results import Row, Run
 
 _MIB = 2**20
+_MEMORY = re.compile(r"out of memory at batch \d+ \([^)]*\)")
 
 
 def table(run: Run, verdicts: dict[str, Verdict]) -> Table:
-    """Return the table of a run, batch by batch, the reference row of each batch first."""
+    """Return the table of a run, batch by batch from slow to fast, and at its end the cases that failed."""
     found = Table(title=heading(run), title_justify="left", header_style="bold", box=None, pad_edge=False)
     found.add_column("case", no_wrap=True)
     for name in ("FPS", "speed-up", "Dice/FP32", "worst", "Dice/truth", "MiB"):
@@ -28,7 +30,18 @@ def table(run: Run, verdicts: dict[str, Verdict]) -> Table:
             found.add_section()
         batch = row.batch_size
         found.add_row(*cells(row), _verdict(verdicts.get(row.case)))
+    lost = [case for case in run.failed if case not in run.rows]
+    if lost:
+        found.add_section()
+    for case in lost:
+        found.add_row(case, *["-"] * 6, _short_cause(run.failed[case]))
     return found
+
+
+def _short_cause(reason: str) -> str:
+    """Return what ended a case: the memory it lacks, or that it failed; the whole reason stands under the table."""
+    memory = _MEMORY.search(reason)
+    return memory[0] if memory else "FAILED"
 
 
 def heading(run: Run) -> str:

@@ -14,12 +14,23 @@ if TYPE_CHECKING:
     from bench.case import Case
 
 
+_NEEDED = (
+    ("ICudaEngine", "num_io_tensors"),
+    ("IExecutionContext", "execute_async_v3"),
+    ("IBuilderConfig", "builder_optimization_level"),
+)
+"""What the youngest features in use are called; all came by 8.6."""
+
+
 def obstacle(case: Case, device: str, precisions: Collection[str]) -> str | None:
-    """Return why a case cannot run: the device, the driver, or a precision that is not offered; else None."""
+    """Return why a case cannot run: device, driver, a TensorRT too old, a precision that is not offered; else None."""
     if device != "cuda":
         return f"TensorRT needs an NVIDIA GPU; this run is on {device}"
     if case.precision not in precisions:
         return f"{case.backend} offers {', '.join(precisions)}; not {case.precision}"
+    lacks = [f"{owner}.{name}" for owner, name in _NEEDED if not hasattr(getattr(trt, owner, None), name)]
+    if lacks:
+        return f"TensorRT {trt.__version__} has no {', '.join(lacks)}; 8.6 and later do"
     return _cuda.missing()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +16,7 @@ from bench.backends._memory import needed_bytes, out_of_memory, ran_out
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_NONE_LEFT = re.compile(r"could not find any implementation", re.IGNORECASE)
 _SHOWN = 25
 """Lines of TensorRT's that an error text repeats; the last ones name the cause."""
 
@@ -54,8 +56,13 @@ def fail(what: str, batch_size: int, lines: Sequence[str]) -> NoReturn:
 
 
 def failure(what: str, batch_size: int, lines: Sequence[str]) -> RuntimeError:
-    """Return `OutOfMemoryError` when the messages say so, else a `BuildError` that repeats them."""
-    if ran_out(lines):
+    """Return `OutOfMemoryError` when the messages say so, else a `BuildError` that repeats them.
+
+    A builder warns of each kernel that it passes over for want of memory, and most builds succeed all the same: such a
+    warning is the cause only where the errors name no other than that no kernel was left.
+    """
+    errors = [line for line in lines if not line.startswith("warning")]
+    if ran_out(errors) or (ran_out(lines) and all(_NONE_LEFT.search(line) for line in errors)):
         return out_of_memory(batch_size, needed_bytes(lines))
     return BuildError("\n".join([what, *_brief(lines)]))
 

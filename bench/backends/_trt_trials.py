@@ -32,15 +32,14 @@ _REFORMAT = re.compile("reformat", re.IGNORECASE)
 
 def offers(options: Options) -> dict[str, tuple[str, ...]]:
     """Return the trials of an engine by name, each with the steps on its graph that it needs."""
-    found: dict[str, tuple[str, ...]] = dict.fromkeys(_EFFORT, ())
-    found |= {name: (name,) for name in _ENDS}
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in _ENDS}
     if options.graph != "fp32" or options.flags:
         # Where the graph's types are the law, or Casts stand at its ends, the graph changes; else the network's types.
         in_graph = options.typed or options.graph == "fp16"
         found |= dict.fromkeys(_LAYOUTS, ("half-io",) if in_graph else ())
     if options.calibrator is not None:
         found |= dict.fromkeys(_FLOATS, ())
-    return found
+    return found | dict.fromkeys(_EFFORT, ())  # at the end: these builds take several times as long
 
 
 def recipe(options: Options, trials: Collection[str]) -> dict[str, str]:

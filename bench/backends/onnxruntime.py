@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +40,9 @@ PRECISIONS = ("fp32", "fp16", "int8", "int8-entropy", "int8-percentile")
 _MODEL, _ACHIEVED = "model.ort", "achieved.json"
 _EXACT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 """Instructions that add INT8 products in 32 bits. Without them x86 adds pairs in 16 bits, which saturate."""
+
+_ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)")
+"""How ONNX Runtime's allocators say what they could not give, in bytes."""
 
 
 def supports(case: Case, device: str) -> str | None:
@@ -154,6 +158,8 @@ def _memory_errors(case: Case) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "alloc" in str(error).lower():
-            msg = f"out of memory at batch {case.batch_size}: {error}"
+            asked = _ASKED.search(str(error))
+            needs = f"needs about {int(asked[1]) / 2**30:.1f} GiB more" if asked else str(error)
+            msg = f"out of memory at batch {case.batch_size} ({needs})"
             raise OutOfMemoryError(msg) from error
         raise

@@ -96,6 +96,23 @@ def test_another_key_is_another_entry(store: Store) -> None:
     assert not store.entry().built
 
 
+def test_the_reason_for_building_another_names_what_changed(store: Store) -> None:
+    versions = {"tensorrt": "8.6.0", "gpu": "NVIDIA H200"}
+    store.entry({**KEY, "versions": versions})
+    store.entry({**KEY, "network": "xyz", "versions": {**versions, "tensorrt": "10.16.1.11", "pycuda": "2026.1"}})
+    (line,) = store.said
+    assert line == (
+        "engine openvino-int8-b4: the stored one is of other network, versions (pycuda None -> 2026.1, "
+        "tensorrt 8.6.0 -> 10.16.1.11): building another"
+    )
+
+
+def test_a_field_of_many_changed_parts_names_the_first_few(store: Store) -> None:
+    for value in (1, 2):
+        store.entry({"limits": {f"tensor {index}": value for index in range(9)}})
+    assert store.said[-1].endswith("tensor 4 1 -> 2, 4 more): building another")
+
+
 def test_seconds_of_the_build_are_kept_for_later_sessions(store: Store, tmp_path: Path) -> None:
     def slow(folder: Path) -> None:
         store.build(folder)
@@ -199,7 +216,8 @@ def test_rebuilding_that_fails_keeps_what_was_stored(store: Store, tmp_path: Pat
 
     with pytest.raises(RuntimeError, match="out of memory"):
         again.entry(build=fail)
-    assert Store(tmp_path).entry().digest == first.digest
+    found = Store(tmp_path).entry()
+    assert (found.built, found.digest) == (False, first.digest)
     assert [path.name for path in (tmp_path / "engine").iterdir() if path.name.startswith(".building")] == []
 
 

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from torch import nn
 
 import bench.backends.onnxruntime as backend
-from bench.backend import BuildError
+from bench.backend import BuildError, OutOfMemoryError
 from bench.backends import _ort
 from bench.backends._onnx import narrow_weights
 from bench.case import Case
@@ -117,3 +117,33 @@ def test_silent_fall_back_from_the_gpu_is_an_error(source: NetworkSource, monkey
     assert _ort.open_session(model, "cpu", options)
     with pytest.raises(BuildError, match="could not load its CUDA provider"):
         _ort.open_session(model, "cuda", options)
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        (
+            "BFCArena::AllocateRawInternal Available memory of 9 is smaller than requested bytes of 3221225472",
+            "3.0 GiB",
+        ),
+        ("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 1610612736", "1.5 GiB"),
+        ("bad allocation", "(bad allocation)"),
+    ],
+)
+def test_memory_that_ran_out_is_told_with_what_it_needs(
+    source: NetworkSource, monkeypatch: pytest.MonkeyPatch, text: str, needs: str
+) -> None:
+    case = Case("onnxruntime", "fp32", 4)
+    with open_engine(source, case) as opened:
+        folder = opened.folder
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(backend, "open_session", refuse)
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \(") as caught:
+        backend.load(source, case, folder)
+    assert needs in str(caught.value)
+    monkeypatch.setattr(backend, "open_session", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        backend.load(source, case, folder)

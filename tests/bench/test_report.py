@@ -57,6 +57,19 @@ def test_rows_come_by_batch_size_and_then_from_slow_to_fast() -> None:
     assert order == ["torch-fp32-b1", "onnxruntime-int8-b1", "openvino-int8-b1", "openvino-int8-b8"]
 
 
+def test_a_case_that_failed_is_a_row_that_says_what_it_lacks() -> None:
+    failed = {
+        "tensorrt-fp32-b64": "out of memory at batch 64 (needs about 90.0 GiB)",
+        "tensorrt-int8-b1": "tensorrt-int8-b1: TensorRT 8.6.0 cannot build the engine; TensorRT error: no kernel",
+    }
+    lines = shown(run_of(row_json(INT8), failed=failed))
+    start = next(index for index, line in enumerate(lines) if line.startswith("tensorrt-fp32-b64"))
+    assert " ".join(" ".join(lines[start : start + 3]).split()).startswith(
+        "tensorrt-fp32-b64 - - - - - - out of memory at batch 64 (needs about 90.0 GiB)"
+    )
+    assert line_of(lines, "tensorrt-int8-b1") == ["tensorrt-int8-b1", *["-"] * 6, "FAILED"]
+
+
 def test_table_fits_100_columns_without_cutting_an_id_or_a_number() -> None:
     longest = "torch_compile-int8-uncalibrated-b16"
     low = scores([[0.9, 0.5]] * 3)

@@ -166,6 +166,26 @@ def test_a_build_that_runs_out_of_memory_says_what_it_needs(
         build(fakes, FakeSource(tmp_path), "fp16")
 
 
+PASSED_OVER = (
+    "WARNING",
+    "Tactic Device request: 40960MB Available: 20480MB. Device memory is insufficient to use tactic.",
+)
+
+
+def test_a_kernel_passed_over_for_memory_does_not_hide_another_error(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [PASSED_OVER, ("ERROR", "Error Code 4: node /inc/Conv has an invalid weight")]
+    with pytest.raises(BuildError, match="node /inc/Conv has an invalid weight"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+def test_no_kernel_left_after_some_were_passed_over_for_memory_is_out_of_memory(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [PASSED_OVER, ("ERROR", "Error Code 10: Could not find any implementation for node {..}.")]
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 40.0 GiB\)$"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
 def test_a_calibration_batch_that_does_not_fit_is_out_of_memory_and_leaves_nothing(
     fakes: Fakes, tmp_path: Path
 ) -> None:

@@ -51,6 +51,16 @@ def test_a_precision_that_is_not_offered_is_named(fakes: Fakes) -> None:
     assert reason == "tensorrt_weak offers fp32, tf32, fp16, int8, int8-entropy; not bf16"
 
 
+def test_a_tensorrt_without_a_needed_feature_is_named_with_it(fakes: Fakes) -> None:
+    fakes.tensorrt.__version__ = "8.4.3"
+    del fakes.tensorrt.IExecutionContext.execute_async_v3, fakes.tensorrt.IBuilderConfig
+    for name in ("tensorrt", "tensorrt_weak"):
+        assert fakes.backend(name).supports(Case(name, "fp16", 1), "cuda") == (
+            "TensorRT 8.4.3 has no IExecutionContext.execute_async_v3, IBuilderConfig.builder_optimization_level; "
+            "8.6 and later do"
+        )
+
+
 def test_bf16_needs_a_version_that_has_it(fakes: Fakes) -> None:
     backend, case = fakes.backend("tensorrt"), Case("tensorrt", "bf16", 1)
     assert backend.supports(case, "cuda") == "TensorRT 8.6.0 has no BF16; 10 and later do"

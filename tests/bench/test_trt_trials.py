@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
 
+from bench import backend
 from bench.backend import BuildError, OutOfMemoryError
 from bench.backends._trt_ends import End
 from bench.case import Case
+from bench.trials import Trials, load_trials
 from models.graphs import to_variant
 from models.images import normalise
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource, graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, *SIZE), np.uint8)
 IMAGES = normalise(PIXELS)
@@ -27,6 +30,19 @@ IMAGES = normalise(PIXELS)
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     return Fakes(monkeypatch)
+
+
+def test_each_file_of_trials_belongs_to_a_backend_and_defines_the_contract(fakes: Fakes) -> None:
+    files = Path(str(backend.__file__)).parent.joinpath("backends").glob("_trials_*.py")
+    found = {file.stem.removeprefix("_trials_") for file in files}
+    assert {"tensorrt", "tensorrt_weak"} <= found <= set(backend.names())
+    assert load_trials("openvino") is None
+    fakes.backend("_cuda")
+    for name in found:
+        trials = load_trials(name)
+        for function in ("offers", "recipe", "build", "load", "layers"):
+            promised = inspect.signature(getattr(Trials, function)).parameters
+            assert list(inspect.signature(getattr(trials, function)).parameters) == [*promised][1:]
 
 
 class Changed(FakeSource):
