@@ -6,6 +6,8 @@ GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
 REASON ?=
+# Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
+RUNS ?= $(if $(GPU),10,5)
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # Two processes share the tests of a CPU, file by file; on a GPU engines are built one at a time.
@@ -37,11 +39,11 @@ lint: $(VENV)/.ready ## ruff and strict mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...")
-	for run in 1 2 3; do \
+baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5)
+	for run in $$(seq $(RUNS)); do \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
-	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)"
-	rm -f baseline-run-{1,2,3}.json
+	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$(REASON)"
+	rm -f $$(seq -f baseline-run-%g.json $(RUNS))
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side
 	$(PY) -m bench.harness

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class BaselineEntry:
 
     @property
     def fps(self) -> float:
-        """Images per second: the geometric mean over the runs."""
+        """Images per second: the median over the runs."""
         return speed(self.case, self.current)
 
     @property
@@ -123,9 +123,8 @@ class Baseline:
 
 
 def speed(case: str, record: Record) -> float:
-    """Return the images per second of a record: the geometric mean over its runs, each by its fastest visit."""
-    logs = [math.log(min(visit.median_s for visit in run.visits)) for run in record.runs]
-    return parse_case(case).batch_size / math.exp(sum(logs) / len(logs))
+    """Return the images per second of a record: the median over its runs, each by its fastest visit."""
+    return parse_case(case).batch_size / statistics.median(min(v.median_s for v in run.visits) for run in record.runs)
 
 
 def mean_scores(runs: list[Scores]) -> Scores:

@@ -98,7 +98,7 @@ def _compared(
         evidence + named,
         speed=speed.interval if speed else None,
         dice_change=accuracy.change if accuracy else None,
-        undecided=bool(speed and (speed.fault or speed.doubt)),
+        undecided=bool(speed and speed.undecided),
     )
 
 

@@ -46,6 +46,14 @@ _DICE = {
 }
 _SECONDS = {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}}
 _CANARY = {**_SECONDS, "minItems": 2, "maxItems": 2}
+_VISITS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["samples_s", "canary_s"],
+        "properties": {"samples_s": _SECONDS, "canary_s": _CANARY},
+    },
+}
 _ROW = {
     "type": "object",
     "required": ["case", "precision", "batch_size", "samples_s", "images", "dice_fp32", "dice_truth", "versions"],
@@ -59,14 +67,8 @@ _ROW = {
         "dice_truth": {"anyOf": [_DICE, {"type": "null"}]},
         "versions": {"type": "object"},
         "canary_s": _CANARY,
-        "again": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["samples_s", "canary_s"],
-                "properties": {"samples_s": _SECONDS, "canary_s": _CANARY},
-            },
-        },
+        "again": _VISITS,
+        "reruns": _VISITS,
     },
 }
 
@@ -93,10 +95,12 @@ class Row:
     def visits(self) -> tuple[Visit, ...]:
         """The case's rounds, and those timed again because the gate was undecided, each with its canary."""
         first = {"samples_s": self.samples_s, "canary_s": self.info.get("canary_s")}
-        return tuple(
-            Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
-            for item in (first, *self.info.get("again", ()))
-        )
+        return tuple(_visit(item) for item in (first, *self.info.get("again", ())))
+
+    @property
+    def reruns(self) -> tuple[Visit, ...]:
+        """A visit from each further process that timed the case because the gate was undecided."""
+        return tuple(_visit(item) for item in self.info.get("reruns", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,10 @@ def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
         selected=tuple(suite["selected"]),
         suite=suite,
     )
+
+
+def _visit(item: Mapping[str, Any]) -> Visit:
+    return Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
 
 
 def _row(info: Mapping[str, Any]) -> Row:
