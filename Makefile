@@ -7,6 +7,7 @@ TORCH ?= cpu
 OPTIONS ?=
 REASON ?=
 # Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
+FRESH ?=
 RUNS ?= $(if $(GPU),10,5)
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
@@ -39,9 +40,9 @@ lint: $(VENV)/.ready ## ruff and strict mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5)
+baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5, FRESH=1: engines built anew for each)
 	for run in $$(seq $(RUNS)); do \
-	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
+	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(if $(FRESH),--cache-dir .bench_cache/baseline-$$run) $(OPTIONS) || exit $$?; done
 	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$(REASON)"
 	rm -f $$(seq -f baseline-run-%g.json $(RUNS))
 

@@ -42,6 +42,8 @@ class OpenEngine:
     """Whether this session built it."""
     memory: PeakMemory
     versions: dict[str, str]
+    digest: str = ""
+    """Digest of what it was built from and of its files: of another build where a builder is not deterministic."""
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def open_engine(source: NetworkSource, case: Case) -> Iterator[OpenEngine]:
     try:
         load_s = watch.elapsed_s
         memory.sample()
-        yield OpenEngine(case, engine, entry.build_s, load_s, entry.built, memory, backend.versions())
+        yield OpenEngine(case, engine, entry.build_s, load_s, entry.built, memory, backend.versions(), entry.digest)
     finally:
         engine.close()
 

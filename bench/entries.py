@@ -28,6 +28,8 @@ class StoredRun:
     """Medians of blocks of the rounds in time order, and the canary."""
     dice_fp32: Scores
     dice_truth: Scores | None
+    engine: str = ""
+    """Digest of the engine, "" where it was not told: runs of other digests are of other builds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class BaselineEntry:
     def fps(self) -> float:
         """Images per second: the median over the runs."""
         return speed(self.case, self.current)
+
+    @property
+    def builds(self) -> set[str]:
+        """Digests of the engines that the runs used, as far as they are told."""
+        return {run.engine for run in self.current.runs if run.engine}
 
     @property
     def dice_fp32(self) -> Scores:
@@ -162,4 +169,5 @@ def _stored(run: Run, case: str) -> StoredRun:
         visits=tuple(visit.in_blocks() for visit in row.visits),
         dice_fp32=row.info["dice_fp32"]["per_image"],
         dice_truth=truth["per_image"] if truth else None,
+        engine=row.info.get("engine_digest", ""),
     )

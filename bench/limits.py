@@ -26,7 +26,7 @@ class DiceLimits:
     floor: float
     """Least mean over the images of the target's Dice against the FP32 masks, whatever the baseline says."""
     drift: float
-    """Most that any image may lose against its stored Dice, beyond what the baseline's own runs differ by."""
+    """Most that any image may lose against its stored Dice, beyond what `bench.accuracy.between_builds` allows."""
     margin: float
     """Most that the mean over the images may lose against the stored mean."""
     kept: float

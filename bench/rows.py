@@ -40,6 +40,7 @@ def row_info(
         "built": opened.built,
         "build_s": opened.build_s,
         "load_s": round(opened.load_s, 4),
+        "engine_digest": opened.digest,
         "engine_bytes": opened.engine.engine_bytes,
         "peak_memory_bytes": opened.memory.peak_bytes,
         "threads": source.threads,

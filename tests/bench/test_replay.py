@@ -113,7 +113,7 @@ def test_command_prints_a_table_per_trace(tmp_path: Path, capsys: pytest.Capture
     assert main(["selftest", str(tmp_path / "quiet.json"), "--trials", "5"]) == 0
     text = capsys.readouterr().out
     assert "**quiet**: 12 runs of 4 cases on AMD EPYC, 2 cores, 2030-01-01 (quiet); spread between runs 0.1%" in text
-    assert "; 5 replays, baseline of 5 runs, up to 5 judged" in text
+    assert "; 5 replays, baseline of 5 runs, up to 7 judged" in text
     assert "| **this gate** | 0.0% |" in text
     assert text.count("\n| ") == 2 + len(OTHERS)
     assert main(["selftest", str(tmp_path / "quiet.json"), "--baseline-runs", "8"]) == 2
