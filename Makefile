@@ -7,6 +7,9 @@ TORCH ?= cpu
 OPTIONS ?=
 REASON ?=
 BASELINE ?=
+# Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
+FRESH ?=
+RUNS ?= $(if $(GPU),10,5)
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).
@@ -43,11 +46,11 @@ lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI
 	$(VENV)/bin/zizmor --offline --quiet .github
 	$(VENV)/bin/shellcheck .ci/*
 
-baseline: $(READY) ## measure three times, and store the runs as this machine's baseline for review (REASON="...", BASELINE=FILE)
-	for run in 1 2 3; do \
-	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(OPTIONS) || exit $$?; done
-	$(PY) -m bench baseline accept baseline-run-{1,2,3}.json --reason "$(REASON)" $(if $(BASELINE),--baseline "$(BASELINE)")
-	rm -f baseline-run-{1,2,3}.json
+baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5, FRESH=1: engines built anew for each, BASELINE=FILE)
+	for run in $$(seq $(RUNS)); do \
+	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(if $(FRESH),--cache-dir .bench_cache/baseline-$$run) $(OPTIONS) || exit $$?; done
+	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$(REASON)" $(if $(BASELINE),--baseline "$(BASELINE)")
+	rm -f $$(seq -f baseline-run-%g.json $(RUNS))
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side
 	$(PY) -m bench.harness $(OPTIONS)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtrit
 
 from bench.entries import mean_scores
 from bench.limits import ANCHOR_MARGINS, DICE
@@ -90,16 +91,15 @@ def _paired(
     what: str, new: Scores, old: Sequence[Scores], limits: DiceLimits, names: Sequence[str]
 ) -> Mapping[str, list[str]]:
     """Judge one kind of Dice: worst image, then the mean of each class with its bootstrap interval."""
-    stored = np.asarray(old)
-    spread = float((stored.max(axis=0) - stored.min(axis=0)).max())
+    of_image, of_mean = between_builds(np.asarray(old))
     mean = mean_scores(list(old))
     found: dict[str, list[str]] = {"faults": [], "doubts": [], "gains": []}
     drift, image = dice_drift(new, mean)
-    if drift > limits.drift + spread:
-        found["faults"].append(f"{what}Dice of {names[image]} -{drift:.4f}, limit -{limits.drift + spread:.4f}")
+    if drift > limits.drift + of_image:
+        found["faults"].append(f"{what}Dice of {names[image]} -{drift:.4f}, limit -{limits.drift + of_image:.4f}")
     losses = np.asarray(mean) - np.asarray(new)
-    margin = limits.margin + spread
     for label in range(losses.shape[1]):
+        margin = limits.margin + float(of_mean[label])
         low, high = bootstrap_interval(losses[:, label])
         loss = float(losses[:, label].mean())
         text = f"{what}Dice of class {label} {-loss:+.4f} on average (99 % interval {-high:+.4f} to {-low:+.4f})"
@@ -110,6 +110,26 @@ def _paired(
         elif -loss > margin and high < 0:
             found["gains"].append(f"{text}, more than rebuilding explains")
     return found
+
+
+def between_builds(stored: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return how far one more honest build may lie from the mean of the stored ones, by chance alone.
+
+    `stored` is Dice [runs, N, classes]; the first value is for the worst of all images and classes, the second, one
+    per class, for the mean over the images. Both are 0 where the stored runs do not differ: one build, or builders
+    that are deterministic. They are 99.5 % prediction limits of Student's t. The spread of an image is pooled over
+    images and classes, as three runs of one say little; a mean cannot spread further than its images do, which bounds
+    the limit that so few runs give for it.
+    """
+    runs, images, labels = stored.shape
+    if runs < 2:  # noqa: PLR2004 - nothing to differ from
+        return 0.0, np.zeros(labels)
+    wider = np.sqrt(1 + 1 / runs)
+    pooled = float(np.sqrt(stored.var(axis=0, ddof=1).mean())) * wider
+    freedom = (runs - 1) * images
+    of_image = float(stdtrit(freedom, 1 - _TAIL / (images * labels))) * pooled
+    of_mean = float(stdtrit(runs - 1, 1 - _TAIL)) * wider * stored.mean(axis=1).std(axis=0, ddof=1)
+    return of_image, np.minimum(of_mean, float(stdtrit(freedom, 1 - _TAIL)) * pooled)
 
 
 def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:

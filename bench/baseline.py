@@ -45,7 +45,8 @@ _RUN = _object(
         },
         "dice_fp32": _SCORES,
         "dice_truth": {"anyOf": [_SCORES, {"type": "null"}]},
-    }
+    },
+    engine=_TEXT,
 )
 _ACCEPTED = _object(dict.fromkeys(("who", "when", "why", "commit"), _TEXT))
 _RECORD = _object({"accepted": _ACCEPTED, "runs": {"type": "array", "minItems": 1, "items": _RUN}})

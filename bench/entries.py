@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ class StoredRun:
     """Medians of blocks of the rounds in time order, and the canary."""
     dice_fp32: Scores
     dice_truth: Scores | None
+    engine: str = ""
+    """Digest of the engine, "" where it was not told: runs of other digests are of other builds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,13 @@ class BaselineEntry:
 
     @property
     def fps(self) -> float:
-        """Images per second: the geometric mean over the runs."""
+        """Images per second: the median over the runs."""
         return speed(self.case, self.current)
+
+    @property
+    def builds(self) -> set[str]:
+        """Digests of the engines that the runs used, as far as they are told."""
+        return {run.engine for run in self.current.runs if run.engine}
 
     @property
     def dice_fp32(self) -> Scores:
@@ -123,9 +130,8 @@ class Baseline:
 
 
 def speed(case: str, record: Record) -> float:
-    """Return the images per second of a record: the geometric mean over its runs, each by its fastest visit."""
-    logs = [math.log(min(visit.median_s for visit in run.visits)) for run in record.runs]
-    return parse_case(case).batch_size / math.exp(sum(logs) / len(logs))
+    """Return the images per second of a record: the median over its runs, each by its fastest visit."""
+    return parse_case(case).batch_size / statistics.median(min(v.median_s for v in run.visits) for run in record.runs)
 
 
 def mean_scores(runs: list[Scores]) -> Scores:
@@ -163,4 +169,5 @@ def _stored(run: Run, case: str) -> StoredRun:
         visits=tuple(visit.in_blocks() for visit in row.visits),
         dice_fp32=row.info["dice_fp32"]["per_image"],
         dice_truth=truth["per_image"] if truth else None,
+        engine=row.info.get("engine_digest", ""),
     )

@@ -91,15 +91,24 @@ def _compared(
         evidence = f"its waiver ({waiver.reason}) expired on {waiver.expires}: renew or drop it; {evidence}"
     elif waiver:
         evidence += f"; waived to {-waiver.limit:.0%} until {waiver.expires}: {waiver.reason}"
-    named = f"; {', '.join(differ.named)}" if differ.named else ""
+    names = [*differ.named, *_rebuilt(row, entry)]
+    named = f"; {', '.join(names)}" if names else ""
     return Verdict(
         row.case,
         status,
         evidence + named,
         speed=speed.interval if speed else None,
         dice_change=accuracy.change if accuracy else None,
-        undecided=bool(speed and (speed.fault or speed.doubt)),
+        undecided=bool(speed and speed.undecided),
     )
+
+
+def _rebuilt(row: Row, entry: BaselineEntry) -> list[str]:
+    """Return a word on a rebuilt engine where the baseline cannot say how far rebuilds differ."""
+    engine = row.info.get("engine_digest")
+    if not engine or len(entry.builds) != 1 or engine in entry.builds:
+        return []
+    return ["another build of the engine than the one that the baseline knows"]
 
 
 def _decided(speed: Speed | None, accuracy: Accuracy | None, differ: Differences) -> tuple[Status, str]:

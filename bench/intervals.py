@@ -1,19 +1,24 @@
 """How far the speed of a matrix of cases changed between two sets of process runs, and how sure that is.
 
 Processes differ more than the rounds of one process do, so a run counts once: all arithmetic is on logarithms of one
-figure per run and case. Their spread between runs, from the few runs a baseline has, is pooled over the cases by
-moderated variances (Smyth 2004, limma): a case's own spread is drawn towards what all cases share, as far as the
-spreads agree. Many cases share one budget for false alarms by Holm's step-down rule.
+figure per run and case, and the median over runs speaks for a case. Their spread between runs, from the few runs a
+baseline has, is pooled over the cases by moderated variances (Smyth 2004, limma): a case's own spread is drawn towards
+what all cases share, as far as the spreads agree. Many cases share one budget for false alarms by Holm's step-down
+rule. Tails heavier than the normal's are allowed for by `tail_freedom`.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import digamma, polygamma, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
+
+from bench.variances import moderated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,19 +31,21 @@ if TYPE_CHECKING:
     """One process run: each case's visits."""
 
 ALPHA = 0.01
-"""False alarms of slowness allowed per judged matrix, whatever its number of cases."""
-CANARY_DOUBT = 1.0
-"""Standard error added per drift of the canary, both as logarithms.
+"""False alarms of slowness allowed per judged matrix, whatever its number of cases (asked for, not estimated)."""
+TAIL = 3
+"""Assumed: the noise of one process run has tails no heavier than Student's t with 3 degrees of freedom.
 
-It widens and does not correct: on the crowded machine that was recorded its drift and a case's go the same way
-(correlation 0.25) but not by the same factor: taking it off left the spread between runs as it was (0.25 to 0.24).
+3 is the least whole number with a finite variance; with fewer, no spread could be estimated at all.
 """
-_TAILS = 0.1
-_LEAST_FREEDOM = 6.0
-"""The noisier a machine, the heavier the tails of its noise: freedom is capped at `_TAILS` / spread, at least this."""
+CANARY_REACH = 2.0
+"""How many of its own standard deviations between the baseline's runs the canary may drift before it widens.
+
+So much drift (95 % of a normal's) was there while the cases' own spread was seen, and is in that spread already. What
+goes beyond is added to the standard error in full, as if cases and canary had slowed alike: no run says otherwise.
+"""
 _POWER = 0.9
 _LEAST_SPREAD = 0.001
-"""No machine repeats itself better than to a thousandth, however alike three runs happen to be."""
+"""Below this the figures' own six digits and the clock's steps would be taken for noise of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,57 +65,97 @@ class Change:
     error: float
     """Standard error of `slowdown`."""
     freedom: float
+    """Degrees of freedom of the spread that `error` is made of."""
+    tail: int
+    """Degrees of freedom of the heaviest tails that `slowdown` can have."""
     spread: float
     """Standard deviation between process runs."""
     p_slower: float
     """Probability of so much slowness by chance, adjusted for the whole matrix."""
     p_faster: float
     cases: int
+    runs: int
+    """Process runs on the new side."""
     canary_drift: float
     """Drift of the canary's seconds beside this case, as a logarithm; 0 where it was not timed."""
+
+    def reach(self, share: float) -> float:
+        """Return how far beyond `slowdown` that share of what is possible lies, as a logarithm."""
+        heavy = float(stdtrit(self.tail, share)) * math.sqrt((self.tail - 2) / self.tail)
+        return max(heavy, float(stdtrit(self.freedom, share))) * self.error
 
     @property
     def interval(self) -> Interval:
         """The ratio of images per second with its 99 % interval, for this case by itself."""
-        reach = float(stdtrit(self.freedom, 0.995)) * self.error
+        reach = self.reach(0.995)
         return Interval(*(math.exp(-self.slowdown + part) for part in (0, -reach, reach)))
 
     @property
     def smallest_seen(self) -> float:
         """The least loss of FPS, as a share, that this comparison would have found nine times in ten."""
-        reach = stdtrit(self.freedom, 1 - ALPHA / self.cases) + stdtrit(self.freedom, _POWER)
-        return 1 - math.exp(-float(reach) * self.error)
+        return 1 - math.exp(-self.reach(1 - ALPHA / self.cases) - self.reach(_POWER))
 
     @property
     def worst_loss(self) -> float:
         """The loss of FPS, as a share, that is excluded with 95 % confidence, for this case by itself."""
-        return 1 - math.exp(-self.slowdown - float(stdtrit(self.freedom, 0.95)) * self.error)
+        return 1 - math.exp(-self.slowdown - self.reach(0.95))
 
 
 def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) -> dict[str, Change]:
-    """Return the change of each case from the old runs to the new; every run holds every case."""
+    """Return the change of each case from the old runs to the new; a case must be in one run of either at least."""
     if not cases:
         return {}
-    before, after = (_figures(runs, cases) for runs in (old, new))
-    drift = after.canary.mean(axis=0) - before.canary.mean(axis=0)
-    slowdown = after.log_s.mean(axis=0) - before.log_s.mean(axis=0)
-    variance, freedom = _spread(before, after)
-    noisy = np.maximum(variance, after.within.mean(axis=0))
-    error = np.sqrt(variance / len(old) + noisy / len(new) + (CANARY_DOUBT * drift) ** 2)
-    slower, faster = (holm(stdtr(freedom, sign * slowdown / error)) for sign in (-1, 1))
+    before, after = ([_figures(runs, case) for case in cases] for runs in (old, new))
+    pairs = list(zip(before, after, strict=True))
+    drift = np.array([statistics.median(new.canary) - statistics.median(old.canary) for old, new in pairs])
+    slowdown = np.array([statistics.median(new.log_s) - statistics.median(old.log_s) for old, new in pairs])
+    variance, freedom = _spread(pairs)
+    counts = np.array([[len(part.log_s) for part in pair] for pair in pairs])
+    noisy = np.maximum(variance, [statistics.fmean(new.within) for _, new in pairs])
+    doubt = np.maximum(np.abs(drift) - CANARY_REACH * _canary_spread(before), 0)
+    error = np.sqrt(variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1]) + doubt**2)
+    tail = tail_freedom(counts.min(axis=1))
+    slower, faster = (holm(_by_chance(sign * slowdown / error, freedom, tail)) for sign in (1, -1))
     return {
         case: Change(
             slowdown=float(slowdown[index]),
             error=float(error[index]),
-            freedom=freedom,
+            freedom=float(freedom[index]),
+            tail=int(tail[index]),
             spread=math.sqrt(variance[index]),
             p_slower=float(slower[index]),
             p_faster=float(faster[index]),
             cases=len(cases),
+            runs=int(counts[index, 1]),
             canary_drift=float(drift[index]),
         )
         for index, case in enumerate(cases)
     }
+
+
+def median_variance(runs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the variance of the median of so many normal values of variance 1.
+
+    pi / (2 n + 1): within 1 % for odd n above 1, and on the safe side for even ones (Kenney and Keeping 1962).
+    """
+    return np.minimum(math.pi / (2 * runs + 1), 1.0)
+
+
+def tail_freedom(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the degrees of freedom of the tails of a median over so many runs, each with those of `TAIL`.
+
+    One run in ten thousand is far off; for the median of three to be, two must be at once: where the chance of one
+    falls as x ** -TAIL, that of a median falls as x ** (-TAIL k), k the runs it takes.
+    """
+    return TAIL * ((runs + 1) // 2)
+
+
+def _by_chance(
+    ratio: NDArray[np.float64], freedom: NDArray[np.float64], tail: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the probability of slowness of so many standard errors, by whichever tails are heavier."""
+    # A Student's t of so few degrees of freedom has a variance of its own, which the error contains.
+    return np.asarray(np.maximum(stdtr(freedom, -ratio), stdtr(tail, -ratio * np.sqrt(tail / (tail - 2)))))
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,17 +169,16 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """Arrays [runs, cases]."""
+    """One case's figures, a value per run."""
 
-    log_s: NDArray[np.float64]
-    canary: NDArray[np.float64]
-    within: NDArray[np.float64]
+    log_s: tuple[float, ...]
+    canary: tuple[float, ...]
+    within: tuple[float, ...]
     """Variance of a run's figure as its own rounds show it."""
 
 
-def _figures(runs: Sequence[Matrix], cases: Sequence[str]) -> _Figures:
-    found = np.array([[_figure(run[case]) for case in cases] for run in runs])
-    return _Figures(found[..., 0], found[..., 1], found[..., 2])
+def _figures(runs: Sequence[Matrix], case: str) -> _Figures:
+    return _Figures(*zip(*(_figure(run[case]) for run in runs if case in run), strict=True))
 
 
 def _figure(visits: Sequence[Visit]) -> tuple[float, float, float]:
@@ -141,52 +187,37 @@ def _figure(visits: Sequence[Visit]) -> tuple[float, float, float]:
     The fastest visit speaks for the run: what else a machine does can only slow a case down, and a case that really
     is slower is so at every visit.
     """
-    best = min(visits, key=lambda visit: visit.median_s)
-    logs = [math.log(value) for value in best.samples_s]
-    canary = sum(math.log(value) for value in best.canary_s) / 2 if best.canary_s else 0.0
-    within = float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0
-    return math.log(best.median_s), canary, within
+    return min(_figure_of(visit) for visit in visits)
 
 
-def _spread(before: _Figures, after: _Figures) -> tuple[NDArray[np.float64], float]:
+@cache
+def _figure_of(visit: Visit) -> tuple[float, float, float]:
+    middle = math.log(visit.median_s)
+    canary = sum(math.log(value) for value in visit.canary_s) / 2 if visit.canary_s else 0.0
+    # The median deviation, made that of a normal: a few rounds that were interrupted do not move the figure either.
+    within = 1.4826 * statistics.median(abs(math.log(value) - middle) for value in visit.samples_s)
+    return middle, canary, within**2
+
+
+def _squares(values: Sequence[float]) -> float:
+    """Return the sum of squared deviations from the mean."""
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def _canary_spread(before: Sequence[_Figures]) -> float:
+    """Return the canary's standard deviation between the old runs: one machine's, so pooled over the cases."""
+    variances = [_squares(part.canary) / (len(part.canary) - 1) for part in before if len(part.canary) > 1]
+    return max(math.sqrt(statistics.fmean(variances)) if variances else 0.0, _LEAST_SPREAD)
+
+
+def _spread(pairs: Sequence[tuple[_Figures, _Figures]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each case's moderated variance between runs, and the degrees of freedom that it has."""
     least = _LEAST_SPREAD**2
-    own_freedom = len(before.log_s) + len(after.log_s) - 2
-    if own_freedom == 0:
+    freedom = np.array([len(old.log_s) + len(new.log_s) - 2.0 for old, new in pairs])
+    if not freedom.all():
         # One process each: only the rounds can speak, and they flatter. `compare` of single runs says so.
-        return np.maximum(np.maximum(before.within[0], after.within[0]), least), 7.0
-    squares = sum(
-        (len(part.log_s) - 1) * part.log_s.var(axis=0, ddof=1) for part in (before, after) if len(part.log_s) > 1
-    )
-    own = np.maximum(np.asarray(squares) / own_freedom, least)
-    shared, prior = _prior(own, own_freedom)
-    freedom = min(prior, own_freedom * float(len(own))) + own_freedom
-    weight = 1.0 if math.isinf(prior) else prior / (prior + own_freedom)
-    # A case that is itself noisier than the others is not made quieter by them.
-    moderated = np.maximum(weight * shared + (1 - weight) * own, own)
-    typical = math.exp(float(np.log(moderated).mean()) / 2)
-    return moderated, min(freedom, max(_LEAST_FREEDOM, _TAILS / typical))
-
-
-def _prior(variances: NDArray[np.float64], freedom: float) -> tuple[float, float]:
-    """Return the variance that the cases share and the degrees of freedom it is worth (Smyth 2004, section 6.2)."""
-    if len(variances) == 1:
-        return float(variances[0]), 0.0
-    logs = np.log(variances) - digamma(freedom / 2) + math.log(freedom / 2)
-    excess = float(np.var(logs, ddof=1)) - float(polygamma(1, freedom / 2))
-    if excess <= 0:
-        return math.exp(float(logs.mean())), math.inf
-    prior = 2 * _inverse_trigamma(excess)
-    return math.exp(float(logs.mean()) + float(digamma(prior / 2)) - math.log(prior / 2)), prior
-
-
-def _inverse_trigamma(value: float) -> float:
-    """Return y with trigamma(y) = value, by Newton's method on 1 / trigamma."""
-    y = 0.5 + 1 / value
-    for _ in range(50):
-        here = float(polygamma(1, y))
-        step = here * (1 - here / value) / float(polygamma(2, y))
-        y += step
-        if -step / y < 1e-8:  # noqa: PLR2004 - Smyth's own bound
-            break
-    return y
+        within = [max(*old.within, *new.within, least) for old, new in pairs]
+        return np.array(within), np.full(len(pairs), 7.0)
+    squares = [_squares(old.log_s) + _squares(new.log_s) for old, new in pairs]
+    return moderated(np.maximum(np.array(squares) / freedom, least), freedom)

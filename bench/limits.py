@@ -8,8 +8,11 @@ MAX_FPS_DROP = 0.05
 """Loss of FPS, as a share, that is never let pass as noise; `--max-fps-drop` sets another, for every case."""
 LEAST_FPS_DROP = 0.01
 """Loss of FPS too small for an alarm even where the machine is quiet enough to show it."""
-SPREADS = 3.0
-"""Between these two, a case's limit is this many of its standard deviations between runs."""
+SPREADS = 2.0
+"""Between these two, a case's limit is this many of its standard deviations between runs.
+
+Two runs of the same code lie so far apart once in six times: nobody would call less a loss who runs it twice.
+"""
 ANCHOR_FPS_DROP = 0.10
 """Loss of FPS against the first accepted runs, which many small accepted losses add up to."""
 ANCHOR_MARGINS = 2.0
@@ -23,7 +26,7 @@ class DiceLimits:
     floor: float
     """Least mean over the images of the target's Dice against the FP32 masks, whatever the baseline says."""
     drift: float
-    """Most that any image may lose against its stored Dice, beyond what the baseline's own runs differ by."""
+    """Most that any image may lose against its stored Dice, beyond what `bench.accuracy.between_builds` allows."""
     margin: float
     """Most that the mean over the images may lose against the stored mean."""
     kept: float

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 from scipy.stats import mannwhitneyu
 
 from bench.intervals import compare
-from bench.speed import is_slower, is_undecided
+from bench.speed import MOST_RUNS, is_slower, is_undecided
+from bench.visits import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bench.traces import Trace
-    from bench.visits import Visit
 
     Matrix = Mapping[str, Sequence[Visit]]
+    Rule = Callable[[Sequence[Visit], Sequence[Visit]], bool]
+    """Whether the second run is worse than the first."""
 
 SIZES = (0.01, 0.02, 0.05, 0.10, 0.20)
 """Losses of FPS that are injected."""
@@ -38,8 +40,8 @@ class Score:
     """Share of unchanged runs of the whole matrix in which any case was flagged."""
     detected: Mapping[float, float]
     """By injected loss, the share of runs in which the slowed case was flagged."""
-    visits: float
-    """Visits per case that the rule used, on average over unchanged runs."""
+    runs: float
+    """Process runs per case that the rule used, on average over unchanged runs."""
 
 
 def slowed(visits: Sequence[Visit], loss: float) -> tuple[Visit, ...]:
@@ -47,13 +49,13 @@ def slowed(visits: Sequence[Visit], loss: float) -> tuple[Visit, ...]:
     return tuple(replace(visit, samples_s=tuple(value / (1 - loss) for value in visit.samples_s)) for visit in visits)
 
 
-def judge(old: Sequence[Matrix], new: Matrix, cases: Sequence[str]) -> tuple[set[str], float]:
-    """Return the cases this gate flags and the visits per case it used, as a session times undecided cases again."""
-    most = min(len(new[case]) for case in cases)
+def judge(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) -> tuple[set[str], float]:
+    """Return the cases this gate flags and the runs per case it used: an undecided case is run again, while it can."""
     used = dict.fromkeys(cases, 1)
     while True:
-        found = compare(old, [{case: new[case][: used[case]] for case in cases}], cases)
-        left = [case for case in cases if used[case] < most and is_undecided(found[case])]
+        runs = [{case: run[case] for case in cases if index < used[case]} for index, run in enumerate(new)]
+        found = compare(old, runs, cases)
+        left = [case for case in cases if used[case] < len(new) and is_undecided(found[case])]
         if not left:
             break
         for case in left:
@@ -61,7 +63,14 @@ def judge(old: Sequence[Matrix], new: Matrix, cases: Sequence[str]) -> tuple[set
     return {case for case in cases if is_slower(found[case])}, sum(used.values()) / len(cases)
 
 
-def pytest_benchmark(figure: Callable[[Sequence[float]], float]) -> Callable[[Sequence[Visit], Sequence[Visit]], bool]:
+def merged(visits: Sequence[Visit]) -> tuple[Visit]:
+    """Return one visit of all rounds of a run: what a session times at a stretch, a trace times in parts."""
+    readings = [visit.canary_s for visit in visits]
+    canary = tuple(statistics.median(pair[end] for pair in readings if pair) for end in (0, 1)) if all(readings) else ()
+    return (Visit(tuple(_samples(visits)), (canary[0], canary[1]) if canary else None),)
+
+
+def pytest_benchmark(figure: Callable[[Sequence[float]], float]) -> Rule:
     """Return the rule that fails where a figure of one run's seconds grew by more than 5 % over one earlier run's."""
     return lambda old, new: figure(_samples(new)) > 1.05 * figure(_samples(old))
 
@@ -80,7 +89,7 @@ def fixed(old: Sequence[Visit], new: Sequence[Visit]) -> bool:
     return after < 0.95 * before
 
 
-OTHERS: Mapping[str, Callable[[Sequence[Visit], Sequence[Visit]], bool]] = {
+OTHERS: Mapping[str, Rule] = {
     "pytest-benchmark median:5%": pytest_benchmark(statistics.median),
     "pytest-benchmark mean:5%": pytest_benchmark(statistics.fmean),
     "asv 1.1, p<0.002": asv,
@@ -88,34 +97,55 @@ OTHERS: Mapping[str, Callable[[Sequence[Visit], Sequence[Visit]], bool]] = {
 }
 
 
-def score(trace: Trace, trials: int, baseline_runs: int, seed: int = 0) -> list[Score]:
-    """Replay a trace: in each trial some runs drawn at random are the baseline, and another is the new one."""
+COUNTS = ((3, 1), (3, 3), (3, 7), (5, 1), (5, 3), (5, 7), (10, 1), (10, 3), (10, 7))
+"""Runs in the baseline and runs judged at most."""
+
+
+def score(trace: Trace, trials: int, baseline_runs: int, runs: int = MOST_RUNS, seed: int = 0) -> list[Score]:
+    """Replay a trace: in each trial some runs drawn at random are the baseline, others the new one and its repeats.
+
+    The other rules compare the first new run with one of the baseline's.
+    """
+    return _scored(trace, trials, (baseline_runs, runs), seed, OTHERS)
+
+
+def curve(trace: Trace, trials: int, seed: int = 0) -> Iterator[Score]:
+    """Yield the gate's score with each of `COUNTS` that the trace holds enough runs for."""
+    for counts in COUNTS:
+        if sum(counts) <= len(trace.runs):
+            (found,) = _scored(trace, trials, counts, seed, {})
+            yield replace(found, rule=f"{counts[0]} and {counts[1]}")
+
+
+def _scored(trace: Trace, trials: int, counts: tuple[int, int], seed: int, others: Mapping[str, Rule]) -> list[Score]:
+    baseline_runs, runs = counts
     draw = random.Random(seed)  # noqa: S311 - not for secrets
     cases = trace.cases
-    rules = (GATE, *OTHERS)
+    whole = [{case: merged(run[case]) for case in cases} for run in trace.runs]
+    rules = (GATE, *others)
     alarms = dict.fromkeys(rules, 0)
     caught = {rule: dict.fromkeys(SIZES, 0) for rule in rules}
-    visits = 0.0
+    repeats = 0.0
     for _ in range(trials):
-        *old, new = draw.sample(trace.runs, baseline_runs + 1)
+        drawn = draw.sample(whole, baseline_runs + runs)
+        old, new = drawn[:baseline_runs], drawn[baseline_runs:]
         flagged, used = judge(old, new, cases)
         alarms[GATE] += bool(flagged)
-        visits += used
-        for rule, fails in OTHERS.items():
-            alarms[rule] += any(fails(old[0][case], new[case]) for case in cases)
+        repeats += used
+        for rule, fails in others.items():
+            alarms[rule] += any(fails(old[0][case], new[0][case]) for case in cases)
         case = draw.choice(cases)
         for size in SIZES:
-            changed = {**new, case: slowed(new[case], size)}
+            changed = [{**run, case: slowed(run[case], size)} for run in new]
             caught[GATE][size] += case in judge(old, changed, cases)[0]
-            for rule, fails in OTHERS.items():
-                caught[rule][size] += fails(old[0][case], changed[case])
-    every = float(min(len(visits) for visits in trace.runs[0].values()))
+            for rule, fails in others.items():
+                caught[rule][size] += fails(old[0][case], changed[0][case])
     return [
         Score(
             rule,
             alarms[rule] / trials,
             {size: count / trials for size, count in caught[rule].items()},
-            visits / trials if rule == GATE else every,
+            repeats / trials if rule == GATE else 1.0,
         )
         for rule in rules
     ]

@@ -74,6 +74,14 @@ _STREAM = {
     "required": ["case", "done", "partial", "runtime_s", "fps", "share_of_engine", "latency_ms", "stages_s", "plain"],
     "properties": {"case": _TEXT, "stages_s": {"type": "object", "additionalProperties": {"type": "number"}}},
 }
+_VISITS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["samples_s", "canary_s"],
+        "properties": {"samples_s": _SECONDS, "canary_s": _CANARY},
+    },
+}
 _ROW = {
     "type": "object",
     "required": ["case", "precision", "batch_size", "samples_s", "images", "dice_fp32", "dice_truth", "versions"],
@@ -87,14 +95,8 @@ _ROW = {
         "dice_truth": {"anyOf": [_DICE, {"type": "null"}]},
         "versions": {"type": "object"},
         "canary_s": _CANARY,
-        "again": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["samples_s", "canary_s"],
-                "properties": {"samples_s": _SECONDS, "canary_s": _CANARY},
-            },
-        },
+        "again": _VISITS,
+        "reruns": _VISITS,
     },
 }
 
@@ -121,10 +123,12 @@ class Row:
     def visits(self) -> tuple[Visit, ...]:
         """The case's rounds, and those timed again because the gate was undecided, each with its canary."""
         first = {"samples_s": self.samples_s, "canary_s": self.info.get("canary_s")}
-        return tuple(
-            Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
-            for item in (first, *self.info.get("again", ()))
-        )
+        return tuple(_visit(item) for item in (first, *self.info.get("again", ())))
+
+    @property
+    def reruns(self) -> tuple[Visit, ...]:
+        """A visit from each further process that timed the case because the gate was undecided."""
+        return tuple(_visit(item) for item in self.info.get("reruns", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,10 @@ def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
 def _stream(info: Mapping[str, Any]) -> Mapping[str, Any]:
     jsonschema.validate(info, _STREAM)
     return info
+
+
+def _visit(item: Mapping[str, Any]) -> Visit:
+    return Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
 
 
 def _row(info: Mapping[str, Any]) -> Row:

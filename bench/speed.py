@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from bench.entries import BaselineEntry
     from bench.intervals import Change, Interval
     from bench.results import Run
+    from bench.visits import Visit
+
+MOST_RUNS = 7
+"""Process runs of a case a session makes at most: at a second each, what fits into 10 s of timing a case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Speed:
 
     interval: Interval
     summary: str
+    undecided: bool
+    """Whether timing the case again could settle it."""
     fault: str | None = None
     doubt: str | None = None
     gain: str | None = None
@@ -32,13 +38,26 @@ class Speed:
 def changes(runs: Sequence[Run], entries: Mapping[str, BaselineEntry]) -> dict[str, Change]:
     """Return the change of each case's speed from its entry to these runs, judged as one matrix."""
     cases = [case for case in entries if all(case in run.rows for run in runs)]
-    if not cases:
-        return {}
-    # Entries accepted at different times may hold different numbers of runs: the latest count.
-    count = min(len(entries[case].current.runs) for case in cases)
-    old = [{case: entries[case].current.runs[-1 - back].visits for case in cases} for back in range(count)]
-    new = [{case: tuple(visit.in_blocks() for visit in run.rows[case].visits) for case in cases} for run in runs]
+    # Entries accepted at different times may hold different numbers of runs, and only what was undecided was run again.
+    old = _runs({case: [run.visits for run in entries[case].current.runs] for case in cases})
+    new = [_blocks({case: run.rows[case].visits for case in cases}) for run in runs]
+    for run in runs:
+        new += _runs({case: [_in_blocks([visit]) for visit in run.rows[case].reruns] for case in cases})
     return compare(old, new, cases)
+
+
+def _runs(by_case: Mapping[str, Sequence[Sequence[Visit]]]) -> list[dict[str, Sequence[Visit]]]:
+    """Return each case's runs as runs of the matrix, the later ones of fewer cases."""
+    count = max((len(found) for found in by_case.values()), default=0)
+    return [{case: found[index] for case, found in by_case.items() if index < len(found)} for index in range(count)]
+
+
+def _blocks(visits: Mapping[str, Sequence[Visit]]) -> dict[str, Sequence[Visit]]:
+    return {case: _in_blocks(found) for case, found in visits.items()}
+
+
+def _in_blocks(visits: Sequence[Visit]) -> tuple[Visit, ...]:
+    return tuple(visit.in_blocks() for visit in visits)
 
 
 def limit_of(change: Change, given: float | None) -> float:
@@ -54,8 +73,18 @@ def is_slower(change: Change, given: float | None = None) -> bool:
 
 
 def is_undecided(change: Change, given: float | None = None) -> bool:
-    """Whether timing a case again could settle it: a loss to be confirmed, or one that is not excluded."""
-    return is_slower(change, given) or change.worst_loss > (MAX_FPS_DROP if given is None else given)
+    """Whether running a case again could settle it: half a loss was seen, or a whole one is not excluded.
+
+    Half, so that a real loss of just its limit, of which chance hides a part, is hardly ever dropped at the first look.
+    """
+    if change.runs >= MOST_RUNS:
+        return False
+    return 1 - change.interval.ratio > limit_of(change, given) / 2 or is_doubtful(change, given)
+
+
+def is_doubtful(change: Change, given: float | None = None) -> bool:
+    """Whether a loss that is never let pass as noise is not excluded."""
+    return change.worst_loss > (MAX_FPS_DROP if given is None else given)
 
 
 def judge_speed(change: Change, entry: BaselineEntry, given: float | None = None) -> Speed:
@@ -65,15 +94,16 @@ def judge_speed(change: Change, entry: BaselineEntry, given: float | None = None
     if change.canary_drift > SPREADS * max(change.spread, LEAST_FPS_DROP):
         summary += f", on a machine whose canary was {math.expm1(change.canary_drift):.0%} slower"
     slower = f"{summary}, limit {-limit:.1%}" if is_slower(change, given) else None
+    again = is_undecided(change, given)
     faults = [fault for fault in (slower, _since_anchor(change, entry)) if fault]
     if faults:
-        return Speed(interval, summary, fault="; ".join(faults))
-    if is_undecided(change, given):
+        return Speed(interval, summary, again, fault="; ".join(faults))
+    if is_doubtful(change, given):
         seen = f"a loss below {change.smallest_seen:.0%} could not have been seen for sure"
-        return Speed(interval, summary, doubt=f"{summary}: {seen}")
+        return Speed(interval, summary, again, doubt=f"{summary}: {seen}")
     if change.p_faster < ALPHA and interval.ratio - 1 > limit:
-        return Speed(interval, summary, gain=summary)
-    return Speed(interval, summary)
+        return Speed(interval, summary, again, gain=summary)
+    return Speed(interval, summary, again)
 
 
 def words(old_fps: float, interval: Interval) -> str:

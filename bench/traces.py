@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,10 @@ class Trace:
         """The cases that were slowed on purpose."""
         return tuple(case for case in self.measured if "@" in case)
 
+    def spreads(self) -> dict[str, float]:
+        """Return each case's standard deviation between runs, of the logarithms of its median seconds."""
+        return {case: statistics.stdev(_log_median(run[case]) for run in self.runs) for case in self.cases}
+
 
 def save(path: Path, origin: Mapping[str, Any], runs: Sequence[Run], disturbed: Sequence[Run] = ()) -> None:
     """Write a trace in one step, times in microseconds, a run to a line."""
@@ -83,6 +89,10 @@ def load(path: Path) -> Trace:
     except (OSError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: not a trace ({type(error).__name__}: {error}); python -m bench trace writes one"
         raise TraceError(msg) from error
+
+
+def _log_median(visits: Sequence[Visit]) -> float:
+    return math.log(statistics.median(value for visit in visits for value in visit.samples_s))
 
 
 def _lines(runs: Sequence[Run], cases: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from bench.slowed import open_slowed, plain_case
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.timing import inferences_per_round, rounds_s, warm_up
-from models.images import normalise
+from models.images import from_folder, normalise
 from models.network import load_network
 
 if TYPE_CHECKING:
@@ -44,14 +44,11 @@ class Worker:
     """
 
     def __init__(self, spec: dict[str, Any], stack: ExitStack) -> None:
-        size = (int(spec["image_size"]), int(spec["image_size"]))
-        cache = Cache(Path(spec["cache_dir"]), _say)
-        self._images = stored_split(cache, "calibration", size)
-        self._source = NetworkSource(load_network(spec["model"]), self._images, size, spec["device"], cache)
-        self._device = str(spec["device"])
+        self._source, self._device = _source(spec), str(spec["device"])
+        self._images = self._source.calibration_set
         self._canary = Canary(self._device, self._source.threads)
         self._canary_s: float | None = None
-        self._warm_up_s = float(spec.get("warm_up_s", 0.3))
+        self._warm_up_s, self._round_s = float(spec.get("warm_up_s", 0.3)), float(spec.get("round_s", _ROUND_S))
         self._engines: dict[str, Engine] = {}
         self._inferences: dict[str, int] = {}
         self.left_out: dict[str, str] = {}
@@ -71,7 +68,7 @@ class Worker:
         rows = [index % len(self._images.names) for index in range(case.batch_size)]
         engine.copy_in(normalise(self._images.images[rows]))
         warm_up(engine, self._warm_up_s)
-        self._inferences[name] = inferences_per_round(engine, _ROUND_S)
+        self._inferences[name] = inferences_per_round(engine, self._round_s)
         self._engines[name] = engine
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +85,26 @@ class Worker:
         samples_s = rounds_s(engine, self._inferences[name], float(message["seconds"]), _LEAST)
         self._canary_s = self._canary.measure(_CANARY_CALLS) if message["canary"] else None
         return {"samples_s": samples_s, "canary_s": [before_s, self._canary_s] if message["canary"] else []}
+
+
+def _source(spec: dict[str, Any]) -> NetworkSource:
+    """Return the source that a spec means; `ValueError` where it is not the one expected."""
+    size = spec["image_size"] if isinstance(spec["image_size"], list) else [spec["image_size"]] * 2
+    height, width = (int(side) for side in size)
+    sys.path += [spec["import_from"]] if "import_from" in spec else []
+    cache = Cache(Path(spec["cache_dir"]), _say)
+    network = load_network(spec["model"], Path(spec["weights"]) if spec.get("weights") else None)
+    if spec.get("images"):
+        masks = Path(spec["masks"]) if spec.get("masks") else None
+        images = from_folder(Path(spec["images"]), masks, (height, width))
+    else:
+        images = stored_split(cache, "calibration", (height, width))
+    if spec.get("expected", [network.digest, images.digest]) != [network.digest, images.digest]:
+        msg = f"{network.name} and {images.origin} are not those of the session"
+        raise ValueError(msg)
+    source = NetworkSource(network, images, (height, width), spec["device"], cache)
+    source.threads = int(spec.get("threads") or source.threads)
+    return source
 
 
 def main(spec: dict[str, Any], questions: TextIO, answers: TextIO) -> None:

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.replay import GATE, SIZES, score
+from bench.injected import score_injected
+from bench.replay import GATE, SIZES, curve, score
+from bench.speed import MOST_RUNS
 from bench.traces import TraceError, load
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from bench.replay import Score
     from bench.traces import Trace
@@ -22,17 +25,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("traces", type=Path, nargs="*", help="trace files (default: all in fixtures/traces)")
     parser.add_argument("--trials", type=int, default=400, help="replays per trace (default: %(default)s)")
-    parser.add_argument("--baseline-runs", type=int, default=3, help="runs in the baseline (default: %(default)s)")
+    parser.add_argument("--baseline-runs", type=int, default=5, help="runs in the baseline (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=MOST_RUNS, help="runs the gate may take (default: %(default)s)")
+    parser.add_argument("--curve", action="store_true", help="also show what more or fewer runs do to the gate's rates")
+    parser.add_argument("--out", type=Path, help="write the Markdown to this file too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a table per trace; 0, or 2 where there is none to replay."""
+    """Print tables per trace, in Markdown; 0, or 2 where there is none to replay."""
     paths = options.traces or sorted(_TRACES.glob("*.json"))
     try:
         traces = [load(path) for path in paths]
         for trace in traces:
-            if len(trace.runs) <= options.baseline_runs:
-                msg = f"{trace.name}: {len(trace.runs)} runs, and a baseline of {options.baseline_runs} leaves none"
+            if len(trace.runs) < options.baseline_runs + options.runs:
+                asked = f"a baseline of {options.baseline_runs} and {options.runs} to judge"
+                msg = f"{trace.name}: {len(trace.runs)} runs are too few for {asked}"
                 raise TraceError(msg)
     except TraceError as error:
         print(error, file=sys.stderr)
@@ -40,28 +47,58 @@ def run(options: argparse.Namespace) -> int:
     if not traces:
         print(f"no traces in {_TRACES}: python -m bench trace records one", file=sys.stderr)
         return 2
+    told = []
     for trace in traces:
-        print("\n".join(_table(trace, score(trace, options.trials, options.baseline_runs), options)))
+        for line in _report(trace, options):
+            print(line, flush=True)
+            told.append(line)
+    if options.out:
+        options.out.write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
     return 0
 
 
-def _table(trace: Trace, scores: list[Score], options: argparse.Namespace) -> list[str]:
-    """Return a Markdown table of one trace's scores, with where it was recorded."""
+def _report(trace: Trace, options: argparse.Namespace) -> Iterable[str]:
+    """Yield one trace's tables, line by line."""
+    yield _title(trace, options)
+    yield ""
+    seconds = float(trace.origin["seconds_per_visit"]) * len(trace.runs[0][trace.cases[0]])
+    yield from _table("rule", score(trace, options.trials, options.baseline_runs, options.runs), seconds)
+    yield from _injected(trace, options)
+    if options.curve:
+        yield from _table("baseline and judged runs", curve(trace, options.trials), seconds)
+
+
+def _title(trace: Trace, options: argparse.Namespace) -> str:
     origin = trace.origin
     machine = origin["machine"]
     place = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores"
     told = "; ".join(str(part) for part in (origin["neighbour"], origin["note"]) if part)
-    seconds = float(origin["seconds_per_visit"])
     where = f"{len(trace.runs)} runs of {len(trace.cases)} cases on {place}, {origin['recorded'][:10]}"
-    how = f"{options.trials} replays, baseline of {options.baseline_runs} runs"
-    lines = [
-        f"**{trace.name}**: {where}{f' ({told})' if told else ''}; {how}",
-        "",
-        f"| rule | false alarms per matrix | {' | '.join(f'-{size:.0%} seen' for size in SIZES)} | timing a case |",
-        f"|---|{'---|' * (len(SIZES) + 2)}",
-    ]
+    how = f"{options.trials} replays, baseline of {options.baseline_runs} runs, up to {options.runs} judged"
+    spreads = sorted(trace.spreads().values())
+    spread = f"spread between runs {spreads[0]:.1%} to {spreads[-1]:.1%}, middle {spreads[len(spreads) // 2]:.1%}"
+    return f"**{trace.name}**: {where}{f' ({told})' if told else ''}; {spread}; {how}"
+
+
+def _table(head: str, scores: Iterable[Score], seconds: float) -> Iterable[str]:
+    """Yield a table of scores; `seconds` are those of timing a case in one run."""
+    yield f"| {head} | false alarms per matrix | {' | '.join(f'-{size:.0%} seen' for size in SIZES)} | timing a case |"
+    yield f"|---|{'---|' * (len(SIZES) + 2)}"
     for each in scores:
         seen = " | ".join(f"{each.detected[size]:.0%}" for size in SIZES)
         name = f"**{each.rule}**" if each.rule == GATE else each.rule
-        lines.append(f"| {name} | {each.false_alarms:.1%} | {seen} | {each.visits * seconds:.1f} s |")
-    return [*lines, ""]
+        yield f"| {name} | {each.false_alarms:.1%} | {seen} | {each.runs * seconds:.1f} s |"
+    yield ""
+
+
+def _injected(trace: Trace, options: argparse.Namespace) -> Iterable[str]:
+    """Yield a table of what was really done to engines and machine; nothing where nothing was."""
+    found = score_injected(trace, options.trials, options.baseline_runs, options.runs)
+    if not found:
+        return
+    yield "| really done | FPS it cost | process runs | flagged |"
+    yield "|---|---|---|---|"
+    for each in found:
+        cost = "nothing of its own" if each.loss is None else f"{-each.loss:+.1%}"
+        yield f"| {each.name} | {cost} | {each.runs} | {each.flagged:.1%} |"
+    yield ""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from scipy.special import polygamma
+from scipy.special import polygamma, stdtr
 from scipy.stats import ttest_ind
 
-from bench.intervals import ALPHA, _inverse_trigamma, compare, holm
+from bench.intervals import ALPHA, TAIL, compare, holm, median_variance, tail_freedom
+from bench.variances import inverse_trigamma
 from bench.visits import Visit, block_medians
 
 if TYPE_CHECKING:
@@ -40,14 +41,33 @@ def drawn(generator: np.random.Generator, spread: float, count: int, loss: float
     return found
 
 
-def test_one_noisy_case_alone_gets_the_interval_of_students_t() -> None:
-    old, new = [0.100, 0.104, 0.097, 0.101], [0.110, 0.112, 0.108]
+def test_one_case_alone_is_compared_by_medians_with_the_spread_that_students_t_pools() -> None:
+    old, new = [0.100, 0.104, 0.097, 0.101, 0.099], [0.110, 0.112, 0.108]
     found = compare([run_of([value]) for value in old], [run_of([value]) for value in new], CASES[:1])["case0"]
     theirs = ttest_ind(np.log(new), np.log(old))
-    assert found.slowdown / found.error == pytest.approx(theirs.statistic)
+    pooled = (np.log(new).mean() - np.log(old).mean()) / theirs.statistic / math.sqrt(1 / 5 + 1 / 3)
+    assert found.spread == pytest.approx(pooled)
+    assert found.error == pytest.approx(pooled * math.sqrt(math.pi / 11 + math.pi / 7))
     assert found.freedom == len(old) + len(new) - 2
-    assert math.log(found.interval.ratio) == pytest.approx(np.log(old).mean() - np.log(new).mean())
+    assert found.interval.ratio == pytest.approx(0.100 / 0.110)
     assert found.interval.low < found.interval.ratio < found.interval.high
+
+
+@pytest.mark.parametrize("runs", [1, 3, 5, 9])
+def test_variance_and_tails_of_a_median_are_what_they_are_said_to_be(runs: int) -> None:
+    generator = np.random.default_rng(0)
+    medians = np.median(generator.normal(size=(40_000, runs)), axis=1)
+    assert float(median_variance(np.array([runs]))[0]) == pytest.approx(float(medians.var()), rel=0.05)
+    # Far out, where only the tails count, none of a median of t's may be more often than the t it is taken for.
+    heavy = np.median(generator.standard_t(TAIL, size=(400_000, runs)), axis=1) / math.sqrt(TAIL)
+    freedom = int(tail_freedom(np.array([runs]))[0])
+    far = 6 * math.sqrt(float(median_variance(np.array([runs]))[0]))
+    assert (heavy > far).mean() < 1.3 * float(stdtr(freedom, -far / heavy_scale(runs, freedom)))
+
+
+def heavy_scale(runs: int, freedom: int) -> float:
+    """Return the scale at which the gate reads a t of this freedom, for figures of variance 1."""
+    return math.sqrt(float(median_variance(np.array([runs]))[0])) / math.sqrt(freedom / (freedom - 2))
 
 
 def test_holm_adjusts_as_in_his_example() -> None:
@@ -56,17 +76,17 @@ def test_holm_adjusts_as_in_his_example() -> None:
 
 @pytest.mark.parametrize("value", [0.01, 0.5, 3.0, 100.0])
 def test_trigamma_is_inverted(value: float) -> None:
-    assert float(polygamma(1, _inverse_trigamma(value))) == pytest.approx(value, rel=1e-6)
+    assert float(polygamma(1, inverse_trigamma(value))) == pytest.approx(value, rel=1e-6)
 
 
 def test_unchanged_matrices_raise_few_alarms_and_losses_are_seen() -> None:
     generator = np.random.default_rng(0)
     alarms = seen = 0
     for _ in range(150):
-        old = drawn(generator, 0.003, 3)
-        same = compare(old, drawn(generator, 0.003, 1), CASES)
+        old = drawn(generator, 0.003, 5)
+        same = compare(old, drawn(generator, 0.003, 5), CASES)
         alarms += any(change.p_slower < ALPHA for change in same.values())
-        slower = compare(old, drawn(generator, 0.003, 1, loss=0.03), CASES)
+        slower = compare(old, drawn(generator, 0.003, 5, loss=0.02), CASES)
         seen += slower["case0"].p_slower < ALPHA
     assert alarms <= 4
     assert seen >= 140

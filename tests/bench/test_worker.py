@@ -35,7 +35,7 @@ CASE = "openvino-fp32-b2"
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a worker is told, its network the tiny one."""
-    monkeypatch.setattr(bench.worker, "load_network", lambda name: as_network(trained()))
+    monkeypatch.setattr(bench.worker, "load_network", lambda name, weights: as_network(trained()))
     monkeypatch.setattr(bench.worker, "stored_split", lambda cache, split, size: sections(split, 2, size))
     return {"cases": [CASE], "image_size": 64, "model": "tiny", "device": "cpu", "cache_dir": str(tmp_path)}
 
