@@ -9,4 +9,5 @@ pytest_plugins = (
     "fixtures.pictures",
     "fixtures.session",
     "fixtures.stream",
+    "fixtures.report",
 )

@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from bench.limits import DICE
+from bench.status import BAD, Status
 
 if TYPE_CHECKING:
     from bench.gate import Verdict
     from bench.results import Row, Run
 
 _MIB = 2**20
+_STYLES = {
+    **dict.fromkeys(BAD, "bold red"),
+    Status.PASS: "green",
+    Status.IMPROVED: "green",
+    Status.INCONCLUSIVE: "yellow",
+    Status.NOT_COMPARABLE: "yellow",
+}
 
 
 def table(run: Run, verdicts: dict[str, Verdict]) -> Table:
@@ -81,7 +90,7 @@ def remarks(run: Run) -> list[str]:
     return found
 
 
-def _verdict(verdict: Verdict | None) -> str:
+def _verdict(verdict: Verdict | None) -> Text:
     if verdict is None:
-        return "-"
-    return verdict.status.value
+        return Text("-")
+    return Text(verdict.status.value, style=_STYLES.get(verdict.status, ""))
