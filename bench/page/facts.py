@@ -147,7 +147,7 @@ def _headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
         return f"No regression found, but {undecided} of {len(verdicts)} cases could not be decided ({told}).", "open"
     if any(counts[status] for status in _COMPARED):
         return f"No regression found ({told}).", "good"
-    return f"No case failed; there is no baseline to compare with ({told}).", "good" if verdicts else "open"
+    return f"No case failed; there is no baseline to compare with ({told}).", "open"
 
 
 def _against(run: Run, baseline: Baseline | None) -> str:
