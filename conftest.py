@@ -11,4 +11,5 @@ pytest_plugins = (
     "fixtures.stream",
     "fixtures.crew",
     "fixtures.first_baseline",
+    "fixtures.report",
 )

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 512
 """Height and width of a picture at most: larger images are cut to a window, whose pixels stay what they are."""
-MOST_CHARACTERS = 600_000
+MOST_CHARACTERS = 400_000
 """What all pictures of a run take in its JSON at most: those of the best masks are left out first."""
-_QUALITY = 35
+_QUALITY = 25
 _STEP = 64
 
 

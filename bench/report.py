@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from bench.limits import DICE
+from bench.status import BAD, Status
 
 if TYPE_CHECKING:
     from bench.gate import Verdict
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
 
 _MIB = 2**20
 _MEMORY = re.compile(r"out of memory at batch \d+ \([^)]*\)")
+_STYLES = {
+    **dict.fromkeys(BAD, "bold red"),
+    Status.PASS: "green",
+    Status.IMPROVED: "green",
+    Status.INCONCLUSIVE: "yellow",
+    Status.NOT_COMPARABLE: "yellow",
+}
 
 
 def table(run: Run, verdicts: dict[str, Verdict]) -> Table:
@@ -94,7 +103,7 @@ def remarks(run: Run) -> list[str]:
     return found
 
 
-def _verdict(verdict: Verdict | None) -> str:
+def _verdict(verdict: Verdict | None) -> Text:
     if verdict is None:
-        return "-"
-    return verdict.status.value
+        return Text("-")
+    return Text(verdict.status.value, style=_STYLES.get(verdict.status, ""))

@@ -38,7 +38,8 @@ _TOLD = (
 )
 """Verdicts whose evidence is told in words, in this order."""
 
-_COMPARED = frozenset({Status.PASS, Status.IMPROVED, Status.INCONCLUSIVE})
+_COMPARED = (Status.PASS, Status.IMPROVED)
+_UNDECIDED = (Status.INCONCLUSIVE, Status.NOT_COMPARABLE)
 
 
 def facts(
@@ -47,10 +48,11 @@ def facts(
     """Return the facts of runs, with the sweeps of their machines and the past of their cases where there are any."""
     runs = tuple(_run(each, limits, sweeps, past) for each in judged)
     if len(runs) == 1:
-        return Facts(runs[0].headline, runs, None)
+        return Facts(runs[0].headline, runs[0].outcome, runs, None)
     bad = sum(verdict.status in BAD for each in judged for verdict in each.verdicts)
     told = f"{bad} cases regressed, failed or vanished" if bad else "no regression found"
-    return Facts(f"{len(runs)} runs: {told}.", runs, fleet(judged))
+    outcome = next(kind for kind in ("bad", "open", "good") if any(run.outcome == kind for run in runs))
+    return Facts(f"{len(runs)} runs: {told}.", outcome, runs, fleet(judged))
 
 
 def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | None) -> RunFacts:
@@ -60,11 +62,13 @@ def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | N
     cases = tuple(_case(row, by_case.get(row.case), rows) for row in rows)
     recommended, recommendation = recommend(cases, limits)
     shown, notes = pictures(run, judged.file)
+    headline, outcome = _headline(verdicts)
     return RunFacts(
         file=judged.file,
         heading=heading(run),
         machine=str(run.suite["machine"]["id"]),
-        headline=_headline(verdicts),
+        headline=headline,
+        outcome=outcome,
         against=_against(run, judged.baseline),
         attention=_attention(run, verdicts),
         recommended=recommended,
@@ -132,17 +136,18 @@ def _attention(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*notes, *findings(run, verdicts), *remarks(run)]))
 
 
-def _headline(verdicts: Sequence[Verdict]) -> str:
-    bad = [verdict.case for verdict in verdicts if verdict.status in BAD]
+def _headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    """Return the verdict on the whole run in a sentence, and whether it is bad, open or good."""
     counts = {status: sum(each.status is status for each in verdicts) for status in Status}
-    told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
+    told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count) or "no case"
+    bad, undecided = (sum(counts[status] for status in group) for group in (BAD, _UNDECIDED))
     if bad:
-        verdict = f"{len(bad)} of {len(verdicts)} cases regressed, failed or vanished"
-    elif any(each.status in _COMPARED for each in verdicts):
-        verdict = "No regression found"
-    else:
-        verdict = "No case failed; there is no baseline to compare with"
-    return f"{verdict} ({told or 'no case'})."
+        return f"{bad} of {len(verdicts)} cases regressed, failed or vanished ({told}).", "bad"
+    if undecided:
+        return f"No regression found, but {undecided} of {len(verdicts)} cases could not be decided ({told}).", "open"
+    if any(counts[status] for status in _COMPARED):
+        return f"No regression found ({told}).", "good"
+    return f"No case failed; there is no baseline to compare with ({told}).", "open"
 
 
 def _against(run: Run, baseline: Baseline | None) -> str:

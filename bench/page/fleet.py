@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.case import PRECISIONS, parse_case
 from bench.page.values import Fleet, FleetCell, Scheme, Schemes
-from bench.report import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from bench.page.values import Judged
     from bench.results import Run
 
-NOT_MEASURED = "not measured here"
 SCHEMES = (
     ("torch FP32", ("torch-fp32",)),
     ("torch AMP FP16", ("torch-fp16",)),
@@ -29,8 +28,9 @@ SCHEMES = (
 
 def fleet(judged: Sequence[Judged]) -> Fleet:
     """Return every case on every machine, with the reason where it was not measured."""
-    cases = dict.fromkeys(row.case for each in judged for row in ordered(each.run))
-    rows = tuple((case, tuple(_cell(case, each) for each in judged)) for case in cases)
+    cases = {parse_case(case) for each in judged for case in each.run.rows}
+    order = sorted(cases, key=lambda case: (case.batch_size, PRECISIONS.index(case.precision), case.backend))
+    rows = tuple((case.id, tuple(_cell(case.id, each) for each in judged)) for case in order)
     return Fleet(_columns(judged), rows)
 
 

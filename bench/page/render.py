@@ -102,7 +102,6 @@ def _environment(folder: Path | None, *, escape: bool, characters: int = 2000) -
     found.filters.update(
         figure=_figure,
         inert=lambda text: inert(text, characters),
-        is_bad=lambda headline: " regressed, failed or vanished" in headline,
         urgent=urgent,
         costliest=costliest,
         leading=leading,

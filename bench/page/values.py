@@ -217,6 +217,8 @@ class RunFacts:
     heading: str
     machine: str
     headline: str
+    outcome: str
+    """`bad` where the gate fails, `open` where it could not decide, `good` otherwise."""
     against: str
     """What the run was judged by."""
     attention: tuple[str, ...]
@@ -259,5 +261,6 @@ class Facts:
     """A whole report."""
 
     headline: str
+    outcome: str
     runs: tuple[RunFacts, ...]
     fleet: Fleet | None

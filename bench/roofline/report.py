@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from bench.roofline.ceilings import ceilings
 from bench.roofline.share import TimesLayers, case_share
+from bench.stream.show import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rich.table import Table
 
     from bench.case import Case
     from bench.engines import OpenEngine
@@ -67,7 +68,7 @@ class Roofline:
         """Return one line per case: share of the ceiling, what binds, the most expensive layer."""
         speeds = [f"{name} {value / 1e9:.4g} GFLOP/s" for name, value in self._ceilings.items() if "copy" not in name]
         copies = f"copy {self._ceilings.get('copy_bytes_per_s', 0.0) / 1e9:.3g} GB/s"
-        table = Table(title=f"roofline: {', '.join([*speeds, copies])}", title_justify="left")
+        table = plain_table(f"roofline: {', '.join([*speeds, copies])}")
         for name in ("case", "of ceiling", "bound by", "outside layers", "most expensive layer"):
             table.add_column(name)
         for case, found in self._cases.items():

@@ -48,9 +48,14 @@ def progress(console: Console, text: str, samples: int) -> Iterator[Callable[[in
         yield tick
 
 
+def plain_table(title: str) -> Table:
+    """Return an empty table without lines, which leaves 100 columns to the figures."""
+    return Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+
+
 def throughput_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return one line per stream: samples, runtime, FPS, its share of the engine's, latency, cold start, plain loop."""
-    table = Table(title="streams: images in, masks out", title_justify="left")
+    table = plain_table("streams: images in, masks out")
     for name in ("case", "samples", "runtime s", "FPS", "of engine", "p50 ms", "p99 ms", "cold s", "plain FPS"):
         table.add_column(name, justify="left" if name == "case" else "right")
     for row in rows:
@@ -71,7 +76,7 @@ def throughput_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def stage_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return the stages' milliseconds per image, of each stream and of its plain loop."""
-    table = Table(title="where the time goes: ms per image of the consuming thread", title_justify="left")
+    table = plain_table("where the time goes: ms per image of the consuming thread")
     table.add_column("case")
     for stage in (*STAGES, "sum"):
         table.add_column(stage.replace("_", " "), justify="right")

@@ -66,7 +66,8 @@ def test_masks_come_back_bit_for_bit_beside_input_truth_and_fp32_mask() -> None:
     np.testing.assert_array_equal(decoded(shared["fp32"]), reference.labels[1] > 0)
     np.testing.assert_array_equal(decoded(shared["truth"]), reference.labels[1] > 0)
     blurred = np.abs(decoded(shared["input"]).astype(float) - images.images[1])
-    assert blurred.mean() < 25
+    # JPEG blurs noise; another image of it would be 85 levels away.
+    assert blurred.mean() < 40
 
 
 def test_smallest_batch_speaks_for_an_engine_and_equal_masks_need_no_picture() -> None:

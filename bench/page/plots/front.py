@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bench.page.values import CaseFacts, RunFacts
 
 _MOST_NAMES = 6
+_MOST_EDGED = 60
+"""Points that lie closer are drawn without an edge, which would hide those below."""
 _EDGE = 3.5
 """From here on, in nines of Dice, a name does not fit to the right of its point."""
 
@@ -60,10 +62,11 @@ def _points(canvas: Canvas, axes: Axes, run: RunFacts) -> None:
     axes.plot(
         [nines(case.dice) for case in front], [case.fps for case in front], color=MUTED, linestyle="--", linewidth=1.2
     )  # fmt: skip
+    edge = 0.8 if len(run.cases) <= _MOST_EDGED else 0.0
     for case in run.cases:
         (point,) = axes.plot(
             nines(case.dice), case.fps, marker=MARKERS[case.precision], markersize=8, color=colour[case.backend],
-            markeredgecolor=PAPER, markeredgewidth=0.8, linestyle="none", clip_on=False,
+            markeredgecolor=PAPER, markeredgewidth=edge, linestyle="none", clip_on=False,
         )  # fmt: skip
         canvas.tip(point, f"{case.case}: {case.fps:.1f} FPS, Dice {case.dice:.5f}, worst image {case.dice_worst:.4f}")
     named = front if len(front) <= _MOST_NAMES else [case for case in front if case.case == run.recommended]

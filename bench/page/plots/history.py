@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bench.page.plots.canvas import Canvas
     from bench.page.values import CaseHistory
 
+_LEAST_DICE = 0.001
+
 
 def history_plot(found: CaseHistory, name: str) -> str:
     """Return FPS above and Dice below, a dot for each run; a line and a diamond mark what was accepted."""
@@ -35,6 +37,10 @@ def history_plot(found: CaseHistory, name: str) -> str:
             axes.set_ylabel(label)
             axes.margins(x=0.05, y=0.2)
         upper.set_ylim(bottom=0)
+        low, high = lower.get_ylim()
+        # Rounding alone is not to look like a change.
+        reach = max(high - low, _LEAST_DICE) / 2
+        lower.set_ylim((low + high) / 2 - reach, (low + high) / 2 + reach)
         lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5g}"))
         locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
         lower.xaxis.set_major_locator(locator)
