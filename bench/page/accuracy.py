@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from bench.case import PRECISIONS, parse_case
-from bench.page.values import Picture, Spread
+from bench.page.parts import Picture, Spread
 from bench.pictures import densest
 from bench.results import RunFileError
 

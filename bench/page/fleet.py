@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.case import PRECISIONS, parse_case
-from bench.page.values import Fleet, FleetCell, Scheme, Schemes
+from bench.page.parts import Scheme, Schemes
+from bench.page.values import Fleet, FleetCell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.accuracy import target_mean
 from bench.entries import mean_scores, speed
-from bench.page.values import Accepted, CaseHistory, History, HistoryPoint
+from bench.page.parts import Accepted, CaseHistory, History, HistoryPoint
 from bench.results import RunFileError, read_run
 from bench.status import BAD
 

@@ -22,7 +22,8 @@ from bench.stream.writer import write_whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.page.values import CaseFacts, Facts, LayersFacts
+    from bench.page.parts import LayersFacts
+    from bench.page.values import CaseFacts, Facts
 
 MARKDOWN_LIMIT = 60_000
 """Characters: what a comment on a pull request holds."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
-from bench.page.values import Point
+from bench.page.parts import Point
 from bench.results import RunFileError
 
 if TYPE_CHECKING:

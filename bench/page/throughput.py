@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.case import PRECISIONS, parse_case
-from bench.page.values import Layer, LayersFacts, Point, Scaling, StreamFacts
+from bench.page.parts import Layer, LayersFacts, Point, Scaling, StreamFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ import numpy as np
 from bench.page.plots.canvas import INK, MARKERS, colours, draw, nines, nines_axis
 
 if TYPE_CHECKING:
+    from bench.page.parts import Spread
     from bench.page.plots.canvas import Canvas
-    from bench.page.values import Spread
 
 _MOST_DOTS = 64
 """Images of a case that are drawn one by one; of more, only the lowest are."""

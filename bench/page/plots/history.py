@@ -13,8 +13,8 @@ from bench.page.plots.canvas import INK, MUTED, PAPER, SERIES, draw
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from bench.page.parts import CaseHistory
     from bench.page.plots.canvas import Canvas
-    from bench.page.values import CaseHistory
 
 _LEAST_DICE = 0.001
 

@@ -13,8 +13,8 @@ from bench.page.plots.front import fps_axis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from bench.page.parts import LayersFacts, Scaling, StreamFacts
     from bench.page.plots.canvas import Canvas
-    from bench.page.values import LayersFacts, Scaling, StreamFacts
 
 _ROW = 0.34
 """Inches of height of a bar."""

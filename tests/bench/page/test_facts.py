@@ -16,9 +16,10 @@ from bench.page.accuracy import pictures
 from bench.page.facts import Judged, Limits, facts
 from bench.page.fleet import SCHEMES
 from bench.page.history import Past, read_past
+from bench.page.parts import Point
 from bench.page.render import html, markdown
 from bench.page.sweeps import read_sweep
-from bench.page.values import FleetCell, Point
+from bench.page.values import FleetCell
 from bench.results import RunFileError, parse_run
 from tests.bench.page.rich import CASES, INT8, facts_of, pictures_json, rich_json, rich_run, roofline_json, stream_json
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
