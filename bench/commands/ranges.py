@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from bench.backend import BuildError, UnavailableError, load_backend, names
 from bench.backends._onnx_tensors import activations
 from bench.cache import Cache
 from bench.case import Case, parse_case
 from bench.ranges import RangesError, compared, losses, read_cache
+from bench.ranges_table import summary, table
 from bench.reference import reference_masks
 from bench.results import RunFileError, read_run
 from bench.source import NetworkSource, source_digest
@@ -65,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also give the N tensors that lose most the other range, one at a time, and measure the Dice",
     )
     parser.add_argument(
-        "--backend", choices=names(), default="openvino", metavar="B", help="engines for --swap (%(default)s)"
+        "--backend", choices=names(), default="onnxruntime", metavar="B", help="engines for --swap (%(default)s)"
     )
     parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
     parser.add_argument("--json", type=Path, help="write every tensor's figures here")
@@ -184,45 +183,11 @@ def _dice(path: Path) -> Iterable[str]:
 def _show(pairs: dict[tuple[str, str], list[Compared]], images: int, top: int, dice: Sequence[str]) -> None:
     console = Console(width=130)
     for (base, other), tensors in pairs.items():
-        console.print(_table(base, other, tensors[:top], images))
-        console.print(_summary(base, other, tensors), markup=False, soft_wrap=True)
+        console.print(table(base, other, tensors[:top], images))
+        console.print(summary(base, other, tensors), markup=False, soft_wrap=True)
         console.print()
     for line in dice:
         console.print(line, markup=False, soft_wrap=True)
-
-
-def _table(base: str, other: str, tensors: Sequence[Compared], images: int) -> Table:
-    title = f"{other} against {base}, {images} images; the tensors that lose most"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    columns = ("tensor", "range", f"by {base}", "ratio", "clipped", f"by {base}", "S/N dB", f"by {base}", "lost dB")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "tensor" else "right", no_wrap=True)
-    for each in tensors:
-        mine, theirs = each.other, each.base
-        table.add_row(
-            each.tensor,
-            f"{mine.limit:.3f}",
-            f"{theirs.limit:.3f}",
-            f"{each.ratio:.3f}",
-            f"{mine.clipped:.3%}",
-            f"{theirs.clipped:.3%}",
-            f"{mine.signal_to_noise_db:.1f}",
-            f"{theirs.signal_to_noise_db:.1f}",
-            f"{each.lost_db:+.1f}",
-        )
-    return table
-
-
-def _summary(base: str, other: str, tensors: Sequence[Compared]) -> str:
-    ratio = statistics.median(each.ratio for each in tensors)
-    lost = [each for each in tensors if each.lost_db > 1]
-    gained = [each for each in tensors if each.lost_db < -1]
-    most = max(tensors, key=lambda each: each.other.clipped)
-    return (
-        f"{other}: of {len(tensors)} tensors {len(lost)} lose more than 1 dB to {base}, {len(gained)} gain; "
-        f"its ranges are {ratio:.2f} of {base}'s in the median, and most is clipped of {most.tensor}, "
-        f"{most.other.clipped:.2%}"
-    )
 
 
 def _record(pairs: dict[tuple[str, str], list[Compared]]) -> list[dict[str, Any]]:
