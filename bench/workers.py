@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
+_LAST_WORDS_S = 10.0
 
 
 class WorkerError(RuntimeError):
@@ -91,6 +93,9 @@ class Client:
         return found
 
     def _ended(self) -> WorkerError:
+        # Its answers end before its last words are written.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WORDS_S)
         self._log.seek(0)
         return WorkerError(f"the worker {self._process.args!s:.60} ended:\n{self._log.read()[-2000:]}")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scipy.stats import binomtest
 
 from bench.abba import measure
 from bench.case import parse_case
@@ -16,9 +19,14 @@ from bench.workers import WorkerError, place_of, worker
 if TYPE_CHECKING:
     import argparse
 
-    from bench.workers import Client
+    from bench.abba import Settled
+    from bench.workers import Client, Place
+
+    Places = tuple[Place, Place]
 
 _ROOT = Path(__file__).parents[2]
+_PARTS = (0.25, 0.5, 1.0, 2.0)
+"""Shares of the budget after which --prove counts; a second pair of processes may take as long as the first."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--slow-b", default="", metavar="HOW", help="slow B to try the method: sleep=SHARE, threads=N or reformat"
     )
     parser.add_argument(
+        "--prove", type=int, metavar="N", help="N trials each of equal engines and of --slow-b, and count the verdicts"
+    )
+    parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
@@ -52,36 +63,84 @@ def run(options: argparse.Namespace) -> int:
     try:
         cases = [parse_case(case).id for case in options.cases.split(",")]
         places = place_of(options.a), place_of(options.b)
-        slower = False
-        for case in cases:
-            slowed = f"{case}@{options.slow_b}" if options.slow_b else case
-            plain_case(slowed)
-            with ExitStack() as stack:
-                a, b = (
-                    stack.enter_context(worker(place, _spec(options, name)))
-                    for place, name in zip(places, (case, slowed), strict=True)
-                )
-                _print_differences(a, b)
-                slower |= _settled(case, a, b, options)
+        slowed = {case: f"{case}@{options.slow_b}" if options.slow_b else case for case in cases}
+        for name in slowed.values():
+            plain_case(name)
+        if options.prove:
+            _prove(places, slowed, options)
+            return 0
+        slower = [_told(case, _confirmed(places, (case, slowed[case]), options)) for case in cases]
     except (WorkerError, ValueError) as error:
         print(f"cannot compare: {error}", file=sys.stderr)
         return 2
-    return 1 if slower else 0
+    return 1 if any(slower) else 0
 
 
-def _settled(case: str, a: Client, b: Client, options: argparse.Namespace) -> bool:
-    """Time one case until sure or out of budget, print the verdict, and return whether B is slower."""
-    found = measure(
-        lambda seconds: a.visit(case, seconds, canary=False),
-        lambda seconds: b.visit(case, seconds, canary=False),
-        options.margin,
-        options.budget,
-    )
+def _confirmed(places: Places, names: tuple[str, str], options: argparse.Namespace, *, quiet: bool = False) -> Settled:
+    """Return what two pairs of processes say: a difference stands where a second pair, started anew, shows it too.
+
+    Two processes of the same engine differ a little for as long as they live, by where their memory lies; turns
+    between them do not take that out.
+    """
+    first = _once(places, names, options, options.budget, quiet=quiet)
+    if first.verdict not in ("slower", "faster"):
+        return first
+    second = _once(places, names, options, max(options.budget - first.seconds, first.seconds), quiet=True)
+    verdict = second.verdict if second.verdict == first.verdict else None
+    return replace(second, verdict=verdict, pairs=first.pairs + second.pairs, seconds=first.seconds + second.seconds)
+
+
+def _once(
+    places: Places, names: tuple[str, str], options: argparse.Namespace, budget_s: float, *, quiet: bool
+) -> Settled:
+    """Start a process for A and one for B, and time them in turns until sure or out of budget."""
+    with ExitStack() as stack:
+        specs = (_spec(options, name) for name in names)
+        a, b = (stack.enter_context(worker(place, spec)) for place, spec in zip(places, specs, strict=True))
+        if not quiet:
+            _print_differences(a, b)
+        return measure(
+            lambda seconds: a.visit(names[0], seconds, canary=False),
+            lambda seconds: b.visit(names[1], seconds, canary=False),
+            options.margin,
+            budget_s,
+        )
+
+
+def _told(case: str, found: Settled) -> bool:
+    """Print the verdict on a case, and return whether B is slower."""
     ratio, low, high = (value - 1 for value in (found.interval.ratio, found.interval.low, found.interval.high))
     verdict = f"is {found.verdict}" if found.verdict else "is not settled"
     change = f"{ratio:+.1%} FPS ({low:+.1%} to {high:+.1%})"
     print(f"{case:32} B {verdict}: {change}, {found.pairs} pairs, {found.seconds:.0f} s", flush=True)
     return found.verdict == "slower"
+
+
+def _prove(places: Places, slowed: dict[str, str], options: argparse.Namespace) -> None:
+    """Print how often equal engines are called different, and a slowed one slower, in repeated real trials."""
+    if not options.slow_b:
+        msg = "--prove needs --slow-b HOW, such as sleep=0.02"
+        raise ValueError(msg)
+    for case, slow in slowed.items():
+        kinds: dict[str, list[Settled]] = {case: [], slow: []}
+        for trial in range(options.prove):
+            for name, found in kinds.items():
+                found.append(_confirmed(places, (case, name), options, quiet=True))
+                print(
+                    f"trial {trial + 1} of {options.prove}: {name:40} {found[-1].verdict or 'not settled'}", flush=True
+                )
+        wrong = sum(each.verdict in ("slower", "faster") for each in kinds[case])
+        print(f"{case}: equal engines called different in {_rate(wrong, options.prove)}")
+        for share in _PARTS:
+            within_s = share * options.budget
+            seen = sum(each.verdict == "slower" and each.seconds <= within_s for each in kinds[slow])
+            print(f"{slow}: called slower within {within_s:.0f} s in {_rate(seen, options.prove)}")
+
+
+def _rate(count: int, trials: int) -> str:
+    """Return a count with its 95 % interval (Clopper and Pearson 1934)."""
+    interval = binomtest(count, trials).proportion_ci(0.95)
+    return f"{count} of {trials} trials ({count / trials:.0%}, 95 % interval {interval.low:.0%} to {interval.high:.0%})"
 
 
 def _spec(options: argparse.Namespace, case: str) -> dict[str, Any]:

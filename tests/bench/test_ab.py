@@ -143,3 +143,32 @@ def test_command_refuses_what_it_cannot_run(
 ) -> None:
     assert main(["ab", *arguments]) == 2
     assert what in capsys.readouterr().err
+
+
+def test_difference_that_a_second_pair_of_processes_does_not_show_is_not_settled(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = checkout / "other" / "bench"
+    other.mkdir(parents=True)
+    (other / "__init__.py").touch()
+    text = (checkout / "bench" / "worker.py").read_text()
+    once = "import pathlib\nmark = pathlib.Path('mark')\nslow = not mark.exists()\nmark.touch()\n"
+    (other / "worker.py").write_text(once + text.replace("[0.5, 0.25]", "[0.52, 0.26] if slow else [0.5, 0.25]"))
+    given = ("ab", "--a", str(checkout), "--b", str(other.parent), "--cases", "openvino-fp32-b1")
+    assert main([*given]) == 0
+    assert "B is not settled: +0.0% FPS" in capsys.readouterr().out
+    assert main([*given]) == 0
+    assert "B is same" in capsys.readouterr().out
+
+
+def test_trials_are_counted_with_their_interval(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (checkout / "bench" / "worker.py").read_text()
+    slow = text.replace("[0.5, 0.25]", "[0.52, 0.26] if '@' in question['case'] else [0.5, 0.25]")
+    (checkout / "bench" / "worker.py").write_text(slow)
+    given = ("ab", "--a", str(checkout), "--b", str(checkout), "--cases", "openvino-fp32-b1", "--prove", "3")
+    assert main([*given]) == 2
+    assert "--prove needs --slow-b" in capsys.readouterr().err
+    assert main([*given, "--slow-b", "sleep=0.04"]) == 0
+    text = capsys.readouterr().out
+    assert "called different in 0 of 3 trials (0%, 95 % interval 0% to 71%)" in text
+    assert "@sleep=0.04: called slower within 240 s in 3 of 3 trials (100%, 95 % interval 29% to 100%)" in text
