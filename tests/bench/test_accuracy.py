@@ -16,7 +16,8 @@ GOOD = np.array([[0.999, 0.995], [0.998, 0.99], [0.999, 0.992]])
 def built(generator: np.random.Generator, spread: float, shift: float = 0.0) -> list[list[float]]:
     """Return the Dice of one more build: what tactics do to each image, and to all alike."""
     noise = spread * (generator.normal(size=GOOD.shape) + generator.normal())
-    return np.clip(GOOD - 0.005 - shift + noise, 0, 1).tolist()
+    found: list[list[float]] = np.clip(GOOD - 0.005 - shift + noise, 0, 1).tolist()
+    return found
 
 
 def test_deterministic_builds_allow_nothing_beyond_the_limits() -> None:

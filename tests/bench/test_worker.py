@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bench.visits import Visit
+
 CASE = "openvino-fp32-b2"
 
 
@@ -187,7 +189,12 @@ def test_disturbed_run_has_a_neighbour_from_its_middle_on(place: Place, monkeypa
 
     monkeypatch.setattr("bench.recording.beside", beside)
     visit = Client.visit
-    monkeypatch.setattr(Client, "visit", lambda self, case, seconds: visits.append(case) or visit(self, case, seconds))
+
+    def counted(client: Client, case: str, seconds: float) -> Visit:
+        visits.append(case)
+        return visit(client, case, seconds)
+
+    monkeypatch.setattr(Client, "visit", counted)
     assert recorder(place, monkeypatch, []).run(disturbed=True)
     assert seen == [3]
 
