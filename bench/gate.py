@@ -91,7 +91,8 @@ def _compared(
         evidence = f"its waiver ({waiver.reason}) expired on {waiver.expires}: renew or drop it; {evidence}"
     elif waiver:
         evidence += f"; waived to {-waiver.limit:.0%} until {waiver.expires}: {waiver.reason}"
-    names = [*differ.named, *_rebuilt(row, entry)]
+    doubted = accuracy and (accuracy.faults or accuracy.doubts)
+    names = [*differ.named, *(_rebuilt(row, entry) if doubted else ())]
     named = f"; {', '.join(names)}" if names else ""
     return Verdict(
         row.case,

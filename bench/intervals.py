@@ -38,10 +38,11 @@ TAIL = 3
 3 is the least whole number with a finite variance; with fewer, no spread could be estimated at all.
 """
 CANARY_REACH = 2.0
-"""How many of its own standard deviations between the baseline's runs the canary may drift before it widens.
+"""Standard deviations (95 % of a normal's) that the readings beside one case may differ from those beside the others.
 
-So much drift (95 % of a normal's) was there while the cases' own spread was seen, and is in that spread already. What
-goes beyond is added to the standard error in full, as if cases and canary had slowed alike: no run says otherwise.
+What all readings of the new runs drift by is the machine's drift: it is added to the standard error in full, as if
+cases and canary had slowed alike, since nothing says how far they did. The readings beside one case scatter by
+themselves, as they did in the baseline's runs; only what goes beyond that scatter is added for the case.
 """
 _POWER = 0.9
 _LEAST_SPREAD = 0.001
@@ -112,8 +113,9 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
     variance, freedom = _spread(pairs)
     counts = np.array([[len(part.log_s) for part in pair] for pair in pairs])
     noisy = np.maximum(variance, [statistics.fmean(new.within) for _, new in pairs])
-    doubt = np.maximum(np.abs(drift) - CANARY_REACH * _canary_spread(before), 0)
-    error = np.sqrt(variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1]) + doubt**2)
+    machine = float(np.median(drift))
+    doubt = machine**2 + np.maximum(np.abs(drift - machine) - CANARY_REACH * _canary_spread(before), 0) ** 2
+    error = np.sqrt(variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1]) + doubt)
     tail = tail_freedom(counts.min(axis=1))
     slower, faster = (holm(_by_chance(sign * slowdown / error, freedom, tail)) for sign in (1, -1))
     return {

@@ -49,13 +49,17 @@ def test_rebuilds_by_a_builder_that_is_not_deterministic_raise_few_alarms_and_a_
     assert caught >= 97
 
 
-def test_another_build_than_the_only_one_stored_is_named() -> None:
+def test_another_build_than_the_only_one_stored_is_named_where_dice_fell() -> None:
     baseline = baseline_of(row_json(INT8, engine_digest="a"))
+    worse = scores((GOOD - 0.01).tolist())
     for digest, named in (("a", False), ("b", True)):
-        (found,) = judge_run(run_of(row_json(INT8, engine_digest=digest)), baseline)
-        assert found.status is Status.PASS
+        (found,) = judge_run(run_of(row_json(INT8, engine_digest=digest, dice_fp32=worse)), baseline)
+        assert found.status is Status.REGRESSION
         assert ("another build of the engine" in found.evidence) is named
+    (found,) = judge_run(run_of(row_json(INT8, engine_digest="b")), baseline)
+    assert found.status is Status.PASS
+    assert "another build" not in found.evidence
     several = stored([run_of(row_json(INT8, engine_digest=digest)) for digest in "abc"])
-    (found,) = judge_run(run_of(row_json(INT8, engine_digest="d")), several)
+    (found,) = judge_run(run_of(row_json(INT8, engine_digest="d", dice_fp32=worse)), several)
     assert "another build" not in found.evidence
     assert len(IMAGES) == len(GOOD)

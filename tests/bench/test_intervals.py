@@ -133,3 +133,11 @@ def test_fastest_visit_speaks_for_a_run() -> None:
 def test_blocks_are_medians_of_equal_parts_in_time_order() -> None:
     assert block_medians([1, 9, 2, 3, 4, 8, 5, 6, 7], 3) == (2, 4, 6)
     assert block_medians([3, 1], 8) == (3, 1)
+
+
+def test_machine_s_drift_widens_though_the_canary_scattered_before_and_one_reading_s_scatter_does_not() -> None:
+    old = [run_of([0.01 * part] * 20, canary) for part, canary in ((0.99, 0.008), (1.0, 0.01), (1.01, 0.0125))]
+    steady, busy = (compare(old, [run_of([0.03] * 20, canary)], CASES)["case0"] for canary in (0.01, 0.02))
+    assert steady.p_slower < ALPHA < busy.p_slower
+    one = {**run_of([0.01] * 20), "case0": (Visit((0.01,) * 3, (0.012, 0.012)),)}
+    assert compare(old, [one], CASES)["case0"].error == pytest.approx(steady.error)

@@ -190,9 +190,9 @@ def test_disturbed_run_has_a_neighbour_from_its_middle_on(place: Place, monkeypa
     monkeypatch.setattr("bench.recording.beside", beside)
     visit = Client.visit
 
-    def counted(self: Client, case: str, seconds: float) -> Visit:
+    def counted(client: Client, case: str, seconds: float) -> Visit:
         visits.append(case)
-        return visit(self, case, seconds)
+        return visit(client, case, seconds)
 
     monkeypatch.setattr(Client, "visit", counted)
     assert recorder(place, monkeypatch, []).run(disturbed=True)
