@@ -29,7 +29,10 @@ def stream(case: str, fps: float, **changes: Any) -> dict[str, Any]:
         "runtime_s": 1000 / fps,
         "fps": fps,
         "share_of_engine": 0.985,
+        "latency_ms": None,
+        "stages_s": {"infer": 1000 / fps},
         "cold_start_s": {"load": 0.5, "first": 0.25, "warm_up": 0.5},
+        "plain": None,
     }
     return {"name": f"test_stream[{case}]", "extra_info": {"stream": {**row, **changes}}}
 
