@@ -72,5 +72,17 @@ def summaries() -> dict[str, str]:
     return {name: (doc or "").partition("\n")[0].replace("%", "%%") for name, doc in docs.items()}
 
 
+def _enough() -> int:
+    """Return the exit status of a command whose reader has seen enough, such as `| head`."""
+    # What is still in the buffer has nowhere to go: Python would complain of it at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _enough()
+    sys.exit(status)

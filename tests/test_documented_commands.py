@@ -36,6 +36,7 @@ RUN: dict[str, tuple[str, ...]] = {
     "pytest bench/ --backends openvino,onnxruntime --precisions fp32,int8 --batch-sizes 1,16": (*TINY, "-kinference"),
     'pytest bench/ -k "int8 and b1"': (*TINY, "--backends=openvino"),
     "pytest bench/ --require openvino": (*TINY, *ONE),
+    "pytest bench/ --report report.html": (*TINY, *ONE),
     "pytest bench/ --gate": (*TINY, *ONE, "--baseline=none.json"),
     "pytest bench/ tests/accuracy --model mypackage.nets:make --weights best.pt --images data/test/images --masks "
     "data/test/masks --calibration-images data/train/images": ("--samples=2", *ONE, "--precisions=fp32,int8"),

@@ -45,6 +45,9 @@ BY_TEST = {
     "test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured",
     "pytest bench/ --backends onnx_reference --batch-sizes 1": "tests/test_documented_commands.py::"
     "test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured",
+    "python -m bench tables --readme README.md": "tests/bench/test_tables.py::"
+    "test_the_readme_shows_what_the_stored_runs_give",
+    "python -m bench ranges": "tests/bench/test_ranges.py::test_our_own_calibrations_are_compared",
     "make bench ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
     "make help": "tests/test_documented_commands.py::test_make_help_lists_every_target",
     "pytest --help": "tests/test_documents.py::test_help_of_pytest_lists_the_suite_s_options_in_groups",
