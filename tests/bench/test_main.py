@@ -171,3 +171,14 @@ def test_unknown_command_lists_the_valid_ones(capsys: pytest.CaptureFixture[str]
         main(["gat"])
     assert ended.value.code == 2
     assert "gate" in capsys.readouterr().err
+
+
+def test_reader_that_has_seen_enough_is_no_fault() -> None:
+    stored = next((ROOT / "fixtures" / "baselines").glob("*.json"))
+    command = [sys.executable, "-m", "bench", "baseline", "show", "--baseline", str(stored)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
