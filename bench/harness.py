@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", default="int8", choices=("fp32", "bf16", "int8"), help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=15, help="times that each way is timed (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="seconds per timing (default: %(default)s)")
+    parser.add_argument("--seconds", type=_whole, default=3, help="whole seconds per timing (default: %(default)s)")
     parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept")
     options = parser.parse_args(arguments)
     cache = Cache(options.cache_dir, print)
@@ -71,7 +71,15 @@ def ratio(turns: list[dict[str, float]], name: str) -> str:
     return f"   suite / {name} {median:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
-def _ways(source: NetworkSource, case: Case, folder: Path, seconds: float) -> dict[str, Callable[[], float]]:
+def _whole(text: str) -> int:
+    """Return a number of seconds that benchmark_app takes: a whole one of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text} is not a whole number of seconds of at least 1, which is what benchmark_app takes"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _ways(source: NetworkSource, case: Case, folder: Path, seconds: int) -> dict[str, Callable[[], float]]:
     """Return the three ways to time one case, each a function that returns FPS; all hold the same graph."""
     model = source.graph(f"{case.precision}-unsigned" if case.arithmetic == "int8" else "fp32")
     images = normalise(source.calibration_set.images[: case.batch_size])
@@ -82,7 +90,7 @@ def _ways(source: NetworkSource, case: Case, folder: Path, seconds: float) -> di
     }
 
 
-def _suite(folder: Path, case: Case, cache_dir: Path, seconds: float) -> float:
+def _suite(folder: Path, case: Case, cache_dir: Path, seconds: int) -> float:
     """Run the suite itself, in a process of its own, and read the FPS from its JSON."""
     out = folder / "suite.json"
     command = [
@@ -102,7 +110,7 @@ def _suite(folder: Path, case: Case, cache_dir: Path, seconds: float) -> float:
     return float(json.loads(out.read_text(encoding="utf-8"))["benchmarks"][0]["extra_info"]["fps"])
 
 
-def _bare(source: NetworkSource, case: Case, images: np.ndarray[Any, Any], seconds: float) -> float:
+def _bare(source: NetworkSource, case: Case, images: np.ndarray[Any, Any], seconds: int) -> float:
     """Time the same engine in a loop that does nothing else."""
     with open_engine(source, case) as opened:
         opened.engine.copy_in(images)
@@ -112,13 +120,13 @@ def _bare(source: NetworkSource, case: Case, images: np.ndarray[Any, Any], secon
         return fps([round_s(opened.engine, 3) for _ in range(rounds)], case.batch_size)
 
 
-def _benchmark_app(model: Path, source: NetworkSource, case: Case, seconds: float) -> float:
+def _benchmark_app(model: Path, source: NetworkSource, case: Case, seconds: int) -> float:
     """Run OpenVINO's own tool on the same graph with the same threads, and read its median latency."""
     hint = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}[case.precision]
     shape = f"[{case.batch_size},1,{source.image_size[0]},{source.image_size[1]}]"
     tool = str(Path(sys.executable).parent / "benchmark_app")
     command = [tool, "-m", str(model), "-d", "CPU", "-api", "sync", "-hint", "none", "-nstreams", "1"]
-    command += ["-nthreads", str(source.threads), "-infer_precision", hint, "-shape", shape, "-t", str(int(seconds))]
+    command += ["-nthreads", str(source.threads), "-infer_precision", hint, "-shape", shape, "-t", str(seconds)]
     found = re.search(r"Median:\s+([\d.]+) ms", _checked(command))
     if found is None:
         msg = f"benchmark_app of OpenVINO {ov.__version__} printed no median latency"
