@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.case import parse_case
 from bench.engines import open_engine
 from bench.timing import inferences_per_round, rounds_s, warm_up
-from bench.workers import HERE, WorkerError, worker
+from bench.workers import HERE, worker
 from models.images import normalise
 
 if TYPE_CHECKING:
@@ -77,6 +77,3 @@ def run_again(rows: Sequence[dict[str, Any]], spec: Mapping[str, Any]) -> None:
             visit = client.visit(row["case"], _VISIT_S)
             found = {"samples_s": list(visit.samples_s), "canary_s": list(visit.canary_s or ())}
             row.setdefault("reruns", []).append(found)
-
-
-__all__ = ["WorkerError", "first_batch", "run_again", "spec_of", "time_again"]

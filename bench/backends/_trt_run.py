@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import tensorrt as trt
@@ -25,18 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from bench.backend import Source
     from bench.case import Case
 
+E = TypeVar("E", bound="TensorRTEngine")
+
 
 def load(source: Source, case: Case, folder: Path) -> TensorRTEngine:
     """Return the engine of the plan in `folder` after its first inference; `BuildError`, `OutOfMemoryError`."""
+    return load_as(TensorRTEngine, source, case, folder)
+
+
+def load_as(kind: type[E], source: Source, case: Case, folder: Path) -> E:
+    """Return the plan in `folder` as an engine of one kind, as `load` does."""
     _cuda.context()
     plan = (folder / PLAN).read_bytes()
     flops = json.loads((folder / FLOPS).read_text(encoding="utf-8"))
-    engine = TensorRTEngine(case.batch_size, len(plan))
+    engine = kind(case.batch_size, len(plan))
     shape = (case.batch_size, 1, *source.image_size)
     return opened(engine, source, case, lambda: engine.open(plan, flops, shape), engine.needs)
 
@@ -114,7 +121,7 @@ class TensorRTEngine:
         self._stream.synchronize()
         return np.array(self._host[1])
 
-    def open_lane(self, buffers: int) -> CudaLane:
+    def open_lane(self, buffers: int) -> CudaLane | None:
         """Return a lane that normalises and takes the argmax on the device, with a ring of at least `buffers`."""
         image, logits = (_as_tensor(*pair) for pair in zip(self._device, self._host, strict=True))
 
@@ -169,15 +176,19 @@ class TensorRTEngine:
         return inputs[0], outputs[0]
 
     def _allocate(self, name: str) -> None:
-        array = driver.pagelocked_empty(tuple(self._engine.get_tensor_shape(name)), np.float32)
+        array = driver.pagelocked_empty(*self._stored(name))
         self._host.append(array)
-        array[:] = 0
+        array[...] = 0
         buffer = driver.mem_alloc(array.nbytes)
         self._device.append(buffer)
         driver.memcpy_htod_async(buffer, array, self._stream)
         if not self._context.set_tensor_address(name, int(buffer)):
             msg = f"TensorRT refuses the buffer of {name}"
             raise BuildError(msg)
+
+    def _stored(self, name: str) -> tuple[tuple[int, ...], DTypeLike]:
+        """Return how a tensor lies in memory: its shape there, and its type."""
+        return tuple(self._engine.get_tensor_shape(name)), np.float32
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(stream_handle=self._stream.handle):
