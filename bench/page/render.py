@@ -91,6 +91,11 @@ def leading(text: str) -> str:
     return match[0] if match else ""
 
 
+def foldable(text: str) -> Markup:
+    """Return text as HTML that a narrow column may break after an underscore."""
+    return Markup("_<wbr>").join(text.split("_"))
+
+
 def _environment(folder: Path | None, *, escape: bool, characters: int = 2000) -> Environment:
     found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -106,6 +111,7 @@ def _environment(folder: Path | None, *, escape: bool, characters: int = 2000) -
         urgent=urgent,
         costliest=costliest,
         leading=leading,
+        foldable=foldable,
         shortened=shortened,
     )
     found.globals["link"] = lambda raw: quote(os.path.relpath(raw, folder or Path()))
