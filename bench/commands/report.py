@@ -64,12 +64,14 @@ def _judged(path: Path, baseline: Path | None) -> Judged:
 
 
 def _check(judged: Sequence[Judged], sweeps: Sequence[Sweep]) -> None:
-    """Raise unless there is a run, and every sweep is of a machine that has one."""
+    """Raise unless there is a run, and every sweep is of a machine and model that have one."""
     if not judged:
         msg = "no run is given: a sweep is shown beside a run of its machine (pytest bench/ --benchmark-json FILE)"
         raise RunFileError(msg)
-    machines = {str(each.run.suite["machine"]["id"]) for each in judged}
+    found = {(str(each.run.suite["machine"]["id"]), str(each.run.suite["model"]["name"])) for each in judged}
     for sweep in sweeps:
-        if sweep.machine not in machines:
-            msg = f"{sweep.file}: a sweep of {sweep.machine}, of which no run is given ({', '.join(sorted(machines))})"
+        if not any(sweep.belongs(*each) for each in found):
+            what = f"a sweep of {sweep.model} on {sweep.machine}" if sweep.model else f"a sweep of {sweep.machine}"
+            runs = ", ".join(f"{model} on {machine}" for machine, model in sorted(found))
+            msg = f"{sweep.file}: {what}, of which no run is given ({runs})"
             raise RunFileError(msg)

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import statistics
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import pygal  # type: ignore[import-untyped]
 import torch
+from rich.console import Console
 
-from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
+from bench import sweep_file
+from bench.backend import names
 from bench.cache import Cache
 from bench.case import PRECISIONS, Case
-from bench.engines import LabelError, check_label, open_engine
-from bench.machine import this_machine
+from bench.machine import runtimes
+from bench.page.sweeps import as_file
+from bench.results import RunFileError
 from bench.roofline.counts import count
 from bench.roofline.report import Roofline
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.stream.writer import write_whole
-from bench.timing import inferences_per_round, rounds_s, warm_up
-from models.images import normalise
+from bench.sweep_lines import subject, sweep_line
+from models.images import ImageError
 from models.network import ModelError, load_network
+from models.weights import WeightsError
 
 if TYPE_CHECKING:
     import argparse
 
 _CACHE = Path(__file__).parents[2] / ".bench_cache"
-_ROUND_S = 0.05
+_WIDTH = 100
+_INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="precisions to measure (default: %(default)s)",
     )
     add("--model", help="as in the benchmarks (default: unet on a GPU, unet-small on a CPU)")
+    add("--weights", type=Path, metavar="FILE", help="as in the benchmarks")
     add("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
     add("--seconds", type=float, default=2.0, help="seconds of timing per case (default: %(default)s)")
     add(
@@ -58,90 +62,110 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where engines run (default: a GPU if there is one, here %(default)s)",
     )
     add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept (default: .bench_cache)")
-    add("--json", type=Path, required=True, metavar="FILE", help="write the figures there")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, after every case")
+    where.add_argument(
+        "--from",
+        type=Path,
+        nargs="+",
+        dest="stored",
+        metavar="FILE",
+        help="show what these hold, and measure nothing",
+    )
+    add(
+        "--append",
+        action="store_true",
+        help="add to --json FILE the cases that it lacks",
+    )
     add("--plot", type=Path, metavar="FILE.svg", help="write the plot there")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure every case in turn; 2 when the command line is wrong."""
+    """Measure every case in turn, or show stored ones; 2 when something given is wrong, 130 after Ctrl-C."""
+    status = 0
     try:
-        sizes = sorted({int(part) for part in options.batch_sizes.split(",")})
-        if sizes[0] < 1:
-            msg = f"--batch-sizes {options.batch_sizes}: whole numbers from 1"
-            raise ValueError(msg)
-        sweep, roofline = _sweep(options, sizes)
-    except (ModelError, ValueError) as error:
+        for path in (options.json, options.plot):
+            if path and not path.parent.is_dir():
+                msg = f"{path}: there is no folder {path.parent}"
+                raise ValueError(msg)
+        if options.stored:
+            data = sweep_file.joined(options.stored)
+        else:
+            data, status = _measure(options, _batch_sizes(options.batch_sizes))
+        if options.plot and data["sweep"]:
+            write_whole(options.plot, as_file(data))
+    except (ModelError, WeightsError, ImageError, RunFileError, OSError, ValueError) as error:
         print(f"cannot sweep: {error}", file=sys.stderr)
         return 2
-    data = {"machine": this_machine(options.device).as_dict(), "sweep": sweep, "roofline": roofline.as_dict()}
-    write_whole(options.json, (json.dumps(data, indent=1) + "\n").encode())
-    if options.plot:
-        write_whole(options.plot, plot(sweep))
-    return 0
+    Console(width=_WIDTH, highlight=False).print(sweep_file.table(data))
+    for line, reason in data.get("ended", {}).items():
+        print(f"- {line}: {reason}")
+    return status
 
 
-def plot(sweep: dict[str, list[dict[str, Any]]]) -> bytes:
-    """Return FPS over batch size as SVG, one line for each backend and precision."""
-    # Without a script of pygal's, which the file would load from the network.
-    chart = pygal.XY(
-        title="FPS over batch size", x_title="batch size", y_title="FPS", include_x_axis=True, truncate_legend=-1, js=()
+def _batch_sizes(text: str) -> list[int]:
+    try:
+        sizes = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        sizes = [0]
+    if sizes[0] < 1:
+        msg = f"--batch-sizes {text}: whole numbers from 1"
+        raise ValueError(msg)
+    return sizes
+
+
+def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, Any], int]:
+    """Return the sweep and the exit status; what was measured is in the file whatever ends the command."""
+    precisions = _listed(options.precisions, PRECISIONS, "--precisions")
+    wanted = [
+        (name, precision) for name in _listed(options.backends, names(), "--backends") for precision in precisions
+    ]
+    source = _source(options)
+    data = sweep_file.new(subject(source))
+    if options.append and options.json.exists():
+        stored = sweep_file.read_file(options.json)
+        sweep_file.check_same(stored, options.json, data, "the sweep in it")
+        data = stored
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    data["sessions"].append(
+        {"measured": now, "seconds": options.seconds, "runtimes": runtimes(), "versions": {}, "cases": []}
     )
-    for name, points in sweep.items():
-        chart.add(name, [(point["batch_size"], point["fps"]) for point in points])
-    return bytes(chart.render())
+    roofline = Roofline(source.device, source.threads, count(source.graph("fp32"), source.image_size))
+
+    def save() -> None:
+        sweep_file.save(data, options.json)
+
+    try:
+        for backend, precision in wanted:
+            sweep_line(
+                source, [Case(backend, precision, size) for size in sizes], roofline, data, save, options.seconds
+            )
+    except KeyboardInterrupt:
+        held = f"{options.json} holds what was measured; with --append the same command goes on"
+        print(f"interrupted: {held if data['sessions'][-1]['cases'] else 'nothing was measured'}", file=sys.stderr)
+        return data, _INTERRUPTED
+    if not data["sweep"]:
+        msg = f"nothing could be measured: {'; '.join(f'{line}: {why}' for line, why in data['ended'].items())}"
+        raise ValueError(msg)
+    if not data["sessions"][-1]["cases"]:
+        print(f"{options.json} holds every case already", file=sys.stderr)
+        data["sessions"].pop()
+    save()
+    return data, 0
 
 
-def _sweep(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, list[dict[str, Any]]], Roofline]:
+def _listed(text: str, known: tuple[str, ...], option: str) -> list[str]:
+    found = text.split(",")
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        msg = f"{option} {text}: no {', '.join(unknown)}; there are {', '.join(known)}"
+        raise ValueError(msg)
+    return found
+
+
+def _source(options: argparse.Namespace) -> NetworkSource:
     size = (options.image_size, options.image_size)
     cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
     device = cast("Literal['cpu', 'cuda']", options.device)
-    network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"))
-    source = NetworkSource(network, stored_split(cache, "calibration", size), size, device, cache)
-    roofline = Roofline(device, source.threads, count(source.graph("fp32"), size))
-    found: dict[str, list[dict[str, Any]]] = {}
-    for backend in options.backends.split(","):
-        for precision in options.precisions.split(","):
-            points = _line(source, [Case(backend, precision, batch) for batch in sizes], options.seconds, roofline)
-            if points:
-                found[f"{backend}-{precision}"] = points
-    return found, roofline
-
-
-def _line(source: NetworkSource, cases: list[Case], seconds: float, roofline: Roofline) -> list[dict[str, Any]]:
-    """Return the points of one backend and precision, up to the batch that does not fit."""
-    points: list[dict[str, Any]] = []
-    for case in cases:
-        try:
-            backend = load_backend(case.backend)
-            reason = backend.supports(case, source.device)
-            if case.precision not in backend.PRECISIONS or reason:
-                return points
-            points.append(_point(source, case, seconds, roofline))
-        except UnavailableError as error:
-            print(f"{case}: {error}", file=sys.stderr)
-            return points
-        except (OutOfMemoryError, BuildError, LabelError) as error:
-            print(f"{case}: the line ends here: {error}", file=sys.stderr)
-            return points
-        point = points[-1]
-        print(f"{case}: {point['fps']:.1f} FPS, outside layers {point['outside_layers']}")
-    return points
-
-
-def _point(source: NetworkSource, case: Case, seconds: float, roofline: Roofline) -> dict[str, Any]:
-    images = source.calibration_set.images
-    with open_engine(source, case) as opened:
-        check_label(case, opened.engine)
-        opened.engine.copy_in(normalise(images[[index % len(images) for index in range(case.batch_size)]]))
-        warm_up(opened.engine)
-        inferences = inferences_per_round(opened.engine, _ROUND_S)
-        inference_s = statistics.median(rounds_s(opened.engine, inferences, seconds))
-        peak_bytes = opened.memory.peak_bytes
-        found = roofline.add_case(opened, inference_s)
-    return {
-        "batch_size": case.batch_size,
-        "fps": case.batch_size / inference_s,
-        "share_of_ceiling": found["share_of_ceiling"],
-        "outside_layers": found["outside_layers"],
-        "peak_memory_bytes": peak_bytes,
-    }
+    network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
+    return NetworkSource(network, stored_split(cache, "calibration", size), size, device, cache)

@@ -1,4 +1,4 @@
-"""Files of `python -m bench sweep`, for a report to show beside runs."""
+"""Files of `python -m bench sweep`, for a report to show beside runs, and as a plot of their own."""
 
 from __future__ import annotations
 
@@ -6,40 +6,28 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
-from bench.page.parts import Point
-from bench.results import RunFileError
+from bench import sweep_file
+from bench.page.parts import Point, Scaling
+from bench.page.plots.throughput import scaling_plot
+from bench.page.plots.whole_file import whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
-
-_POINT = {
-    "type": "object",
-    "required": ["batch_size", "fps", "share_of_ceiling"],
-    "properties": {
-        "batch_size": {"type": "integer", "minimum": 1},
-        "fps": {"type": "number", "exclusiveMinimum": 0},
-        "share_of_ceiling": {"type": ["number", "null"], "exclusiveMinimum": 0},
-    },
-}
-_SCHEMA = {
-    "type": "object",
-    "required": ["machine", "sweep"],
-    "properties": {
-        "machine": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
-        "sweep": {"type": "object", "additionalProperties": {"type": "array", "minItems": 1, "items": _POINT}},
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """FPS over batch sizes on one machine, by backend and precision."""
+    """FPS over batch sizes on one machine, by backend and precision; `model` is None where the file holds none."""
 
     file: str
     machine: str
+    model: str | None
     lines: tuple[tuple[str, tuple[Point, ...]], ...]
+
+    def belongs(self, machine: str, model: str) -> bool:
+        """Whether it is of a machine and a model, as far as its file tells."""
+        return self.machine == machine and self.model in {None, model}
 
 
 def read_sweep(path: Path) -> Sweep | None:
@@ -48,18 +36,22 @@ def read_sweep(path: Path) -> Sweep | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # Whoever reads it as a run says what is wrong with it.
-    if not isinstance(data, dict) or "sweep" not in data:
+    if not sweep_file.is_sweep(data):
         return None
-    try:
-        jsonschema.validate(data, _SCHEMA)
-    except jsonschema.ValidationError as error:
-        place = "/".join(str(part) for part in error.absolute_path) or "its top level"
-        msg = f"{path}: a sweep with parts missing or wrong, at {place}: {error.message[:200]}"
-        raise RunFileError(msg) from error
-    lines = tuple((name, tuple(_point(point) for point in points)) for name, points in data["sweep"].items())
-    return Sweep(path.name, data["machine"]["id"], lines)
+    sweep_file.checked(data, path)
+    return Sweep(path.name, data["machine"]["id"], data.get("model", {}).get("name"), _lines(data))
 
 
-def _point(found: dict[str, Any]) -> Point:
+def as_file(data: Mapping[str, Any]) -> bytes:
+    """Return a sweep's plot as an SVG file, FPS over batch sizes with the ceilings, both axes logarithmic."""
+    found = Scaling(sweep_file.title(data), _lines(data))
+    return whole_file(scaling_plot(found, "sweep", titled=True))
+
+
+def _lines(data: Mapping[str, Any]) -> tuple[tuple[str, tuple[Point, ...]], ...]:
+    return tuple((name, tuple(_point(point) for point in points)) for name, points in data["sweep"].items())
+
+
+def _point(found: Mapping[str, Any]) -> Point:
     share = found["share_of_ceiling"]
     return Point(found["batch_size"], found["fps"], found["fps"] / share if share else None)

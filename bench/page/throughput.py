@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def scaling(run: Run, file: str, sweeps: Sequence[Sweep]) -> tuple[Scaling, ...]:
-    """Return FPS over batch sizes: of the run's own rows where it has several, and of its machine's sweeps."""
+    """Return FPS over batch sizes: of the run's rows where it has several, and of sweeps of its machine and model."""
     shares = run.suite.get("roofline", {}).get("cases", {})
     lines: dict[tuple[int, str], list[Point]] = {}
     for row in sorted(run.rows.values(), key=lambda row: row.batch_size):
@@ -25,7 +25,8 @@ def scaling(run: Run, file: str, sweeps: Sequence[Sweep]) -> tuple[Scaling, ...]
     found = []
     if len({row.batch_size for row in run.rows.values()}) > 1:
         found.append(Scaling(file, tuple((name, tuple(lines[rank, name])) for rank, name in sorted(lines))))
-    own = [sweep for sweep in sweeps if sweep.machine == run.suite["machine"]["id"]]
+    suite = run.suite
+    own = [sweep for sweep in sweeps if sweep.belongs(str(suite["machine"]["id"]), str(suite["model"]["name"]))]
     return (*found, *(Scaling(sweep.file, sweep.lines) for sweep in own))
 
 

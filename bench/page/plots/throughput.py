@@ -22,7 +22,7 @@ _MOST_STREAMS = 40
 _LONG = 46
 
 
-def scaling_plot(found: Scaling, name: str) -> str:
+def scaling_plot(found: Scaling, name: str, *, titled: bool = False) -> str:
     """Return FPS over batch sizes, a line for each backend and precision, with the ceiling of each number format."""
     backends = colours(line.partition("-")[0] for line, _ in found.lines)
 
@@ -44,6 +44,8 @@ def scaling_plot(found: Scaling, name: str) -> str:
         fps_axis(axes, values)
         _batch_axis(axes, sorted({point.batch_size for _, points in found.lines for point in points}))
         axes.set_ylabel("images per second")
+        if titled:
+            axes.set_title(found.source, loc="left", fontsize=11)
         canvas.figure.legend(loc="outside right upper")
 
     return draw(name, f"Images per second over batch size ({found.source})", (9, 4.2), paint)

@@ -58,6 +58,9 @@ def test_sweep_is_shown_beside_the_run_of_its_machine(tmp_path: Path, capsys: py
     sweep.write_text(json.dumps(sweep_json("another")))
     assert main(["report", str(run), str(sweep), "--out", str(out)]) == 2
     assert "sweep.json: a sweep of another, of which no run is given" in capsys.readouterr().err
+    sweep.write_text(json.dumps({**sweep_json(), "model": {"name": "unet", "digest": "d", "weights": "w"}}))
+    assert main(["report", str(run), str(sweep), "--out", str(out)]) == 2
+    assert f"a sweep of unet on {MACHINE['id']}, of which no run is given (tiny on" in capsys.readouterr().err
     assert main(["report", str(sweep), "--out", str(out)]) == 2
     assert "no run is given" in capsys.readouterr().err
     sweep.write_text(json.dumps({**sweep_json(), "sweep": {"openvino-int8": [{"batch_size": 0}]}}))
