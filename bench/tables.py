@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from bench.case import parse_case
+from bench.joined_runs import join
 from bench.page.render import inert
-from bench.report import heading, remarks
 from bench.results import read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from bench.results import Run
+    from bench.joined_runs import Group, Source
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 MOST_BYTES = 1_000_000
 """What a stored run may take: some 250 rows with their rounds."""
 _MIB = 2**20
 _NONE = "-"
+_TERMS = (
+    "b1 is batch size 1. Speed-ups are over the FP32 reference, torch fp32 where it runs, of the same file and batch "
+    "size; Dice is the mean over the images, MiB the peak memory."
+)
+_PLACES = {"memory": "memory", "png": "PNG files"}
 
 
 class TablesError(ValueError):
@@ -29,8 +32,8 @@ class TablesError(ValueError):
 
 
 def section(paths: Sequence[Path], shown: Callable[[Path], str]) -> str:
-    """Return the Markdown of runs, one after the other; `shown` is how a file is named in it."""
-    return "\n".join(_run(path, shown(path)) for path in paths)
+    """Return the Markdown of runs, those of one machine, model and image set together; `shown` names a file in it."""
+    return "\n".join(_group(group) for group in join((shown(path), read_run(path)) for path in paths))
 
 
 def placed(document: str, text: str, name: str) -> str:
@@ -59,88 +62,124 @@ def compact(path: Path) -> str:
     return text
 
 
-def _run(path: Path, shown: str) -> str:
-    run = read_run(path)
-    data = json.loads(path.read_text(encoding="utf-8"))
-    streams = [item["extra_info"]["stream"] for item in data["benchmarks"] if "stream" in item["extra_info"]]
-    parts = [f"**{inert(heading(run))}**, {inert(_origin(run))}; from `{shown}`.", ""]
-    if run.rows:
-        parts += [*_rows_table(run), ""]
-    if streams:
-        parts += [*_streams_table(streams), ""]
-    notes = [note for note in remarks(run) if not note.startswith("skipped ")]
-    notes += [f"{case}: {reason}" for case, reason in run.failed.items()]
-    notes += _skipped(run)
-    return "\n".join([*parts, *(f"- {inert(note)}" for note in notes), *([""] if notes else [])])
-
-
-def _origin(run: Run) -> str:
-    suite = run.suite
-    runtimes = suite["machine"].get("runtimes") or {}
-    for row in run.rows.values():
-        runtimes = {**runtimes, **row.info["versions"]}
-    names = ("torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver")
-    versions = [f"{name.replace('_', ' ')} {runtimes[name]}" for name in names if name in runtimes]
-    return ", ".join([str(suite.get("measured", ""))[:10], *versions])
-
-
-def _skipped(run: Run) -> list[str]:
-    """Return why schemes were not run, whatever the batch size."""
-    schemes: dict[str, list[str]] = defaultdict(list)
-    for case, reason in run.skipped.items():
-        name = _scheme(case) if "-" in case else case
-        if name not in schemes[reason]:
-            schemes[reason].append(name)
-    return [f"not run: {', '.join(names)}: {reason}" for reason, names in schemes.items()]
-
-
-def _rows_table(run: Run) -> list[str]:
-    """Return a line per scheme: its figures at each batch size, the slowest scheme at the largest one first."""
-    rows = {(_scheme(case), row.batch_size): row for case, row in run.rows.items()}
-    batches = sorted({batch for _, batch in rows})
-    speed: dict[str, float] = defaultdict(float)
-    for (scheme, _), row in sorted(rows.items(), key=lambda item: item[0][1]):
-        speed[scheme] = row.fps
-    sizes = " / ".join(map(str, batches))
-    lines = _header("scheme", f"FPS at batch {sizes}", "speed-up", "Dice vs FP32", "Dice vs truth", "MiB", "build s")
-    for scheme in sorted(speed, key=lambda scheme: speed[scheme]):
-        found = [rows.get((scheme, batch)) for batch in batches]
-        infos = [row.info if row else {} for row in found]
-        cells = (
-            _joined([_fps(row.fps) if row else None for row in found]),
-            _joined([_form(info.get("speedup"), ".2f") for info in infos]),
-            _same([_form(_mean(info.get("dice_fp32")), ".5f") for info in infos]),
-            _same([_form(_mean(info.get("dice_truth")), ".4f") for info in infos]),
-            _joined([_form(_scaled(info.get("peak_memory_bytes"), _MIB), ".0f") for info in infos]),
-            _joined([_form(info.get("build_s"), ".1f") for info in infos]),
+def _group(group: Group) -> str:
+    sources = group.sources
+    if [len(source.files) for source in sources] == [1]:
+        head = [f"**{inert(group.heading)}**, {inert(sources[0].origin)}; from `{sources[0].files[0]}`."]
+    else:
+        head = [f"**{inert(group.heading)}**, from", ""]
+        for number, source in enumerate(sources, 1):
+            files = ", ".join(f"`{file}`" for file in source.files)
+            head.append(f"{number}. {files} ({inert(source.origin)})")
+    parts = ["\n".join(head)]
+    if any(source.rows for source in sources):
+        parts.append(_TERMS)
+        parts += ["\n".join(_speed_table(sources)), "\n".join(_cost_table(sources))]
+    for place in dict.fromkeys(key[1] for source in sources for key in source.streams):
+        parts.append(
+            f"Streams of images from {_PLACES.get(place, place)}: FPS over the runtime's seconds, by samples "
+            "and batch size. Load, first call and warm-up are the cold start, and are not in the runtime."
         )
-        lines.append(_line(scheme, *cells))
+        parts.append("\n".join(_streams_table(sources, place)))
+    notes = [inert(note) for note in group.remarks()]
+    left_out = [f"{', '.join(names)} ({reason})" for reason, names in group.not_run().items()]
+    if left_out:
+        notes.append(inert(f"Not run: {'; '.join(left_out)}."))
+    if group.not_streamed():
+        notes.append(inert(f"In none of the streams: {', '.join(group.not_streamed())}."))
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _speed_table(sources: Sequence[Source]) -> list[str]:
+    """Return a line per scheme: FPS, and speed-up over FP32 in the same file, by batch size; and the Dice."""
+    batches = _batch_sizes(sources)
+    lines = _header(
+        "scheme", *(f"FPS b{size}" for size in batches), *(f"speed-up b{size}" for size in batches), "Dice vs FP32"
+    )
+    for label, source, name in _ordered(sources):
+        found = [source.rows.get((name, size)) for size in batches]
+        speedups = (source.speedups.get((name, size)) for size in batches)
+        dice = [row.info["dice_fp32"]["mean"] for row in found if row]
+        lines.append(
+            _line(label, *(_fps(row.fps) if row else _NONE for row in found),
+                  *(_form(value, ".2f") for value in speedups), _range(dice, ".5f"))
+        )  # fmt: skip
     return lines
 
 
-def _streams_table(streams: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line per scheme of the streams, images in and masks out; the cold start is not in the runtime."""
-    rows = {(_scheme(row["case"]), row["batch_size"]): row for row in streams}
-    batches = sorted({batch for _, batch in rows})
-    sizes = " / ".join(map(str, batches))
-    lines = _header("stream", "samples", f"runtime s at batch {sizes}", "FPS", "share of engine", "cold start s")
-    last = {scheme: rows[scheme, batch]["fps"] for scheme, batch in sorted(rows, key=lambda key: key[1])}
-    for scheme in sorted(last, key=lambda scheme: last[scheme]):
-        found = [rows.get((scheme, batch), {}) for batch in batches]
-        cells = (
-            _same([_samples(row) for row in found]),
-            _joined([_form(row.get("runtime_s"), ".2f") for row in found]),
-            _joined([_fps(row["fps"]) if row else None for row in found]),
-            _joined([_form(row.get("share_of_engine"), ".1%") for row in found]),
-            _joined([f"{sum(row['cold_start_s'].values()):.1f}" if row else None for row in found]),
-        )
-        lines.append(_line(scheme, *cells))
+def _cost_table(sources: Sequence[Source]) -> list[str]:
+    """Return a line per scheme, in the same order: Dice against the truth, and what its engines take."""
+    batches = _batch_sizes(sources)
+    lines = _header(
+        "scheme", "Dice vs truth", *(f"MiB b{size}" for size in batches), *(f"build s b{size}" for size in batches)
+    )
+    for label, source, name in _ordered(sources):
+        infos = [row.info if (row := source.rows.get((name, size))) else {} for size in batches]
+        truth = [info["dice_truth"]["mean"] for info in infos if info.get("dice_truth")]
+        memory = (info.get("peak_memory_bytes") for info in infos)
+        lines.append(
+            _line(label, _range(truth, ".4f") if truth else _NONE,
+                  *(_form(None if value is None else value / _MIB, ".0f") for value in memory),
+                  *(_seconds(info.get("build_s")) for info in infos))
+        )  # fmt: skip
     return lines
 
 
-def _scheme(case: str) -> str:
-    parsed = parse_case(case)
-    return f"{parsed.backend} {parsed.precision}"
+def _streams_table(sources: Sequence[Source], place: str) -> list[str]:
+    """Return a line per scheme of the streams: a column for each number of samples and batch size."""
+    cells = {
+        (number, name, samples, size): found
+        for number, source in enumerate(sources)
+        for (name, where, samples, size), found in source.streams.items()
+        if where == place
+    }
+    columns = sorted({key[2:] for key in cells})
+    last = {key[:2]: found["fps"] for key, found in sorted(cells.items(), key=lambda item: item[0][2:])}
+    heads = (f"{samples} b{size}" for samples, size in columns)
+    lines = _header("stream", *heads, "share of engine", "cold start s")
+    for number, name in sorted(last, key=lambda key: last[key]):
+        found = [cells.get((number, name, *column)) for column in columns]
+        shares = [each["share_of_engine"] for each in found if each]
+        cold = [sum(each["cold_start_s"].values()) for each in found if each]
+        label = f"{name}{_mark(number)}"
+        lines.append(_line(label, *map(_stream, found), _range(shares, ".1%"), _range(cold, ".1f")))
+    return lines
+
+
+def _batch_sizes(sources: Sequence[Source]) -> list[int]:
+    return sorted({size for source in sources for _, size in source.rows})
+
+
+def _ordered(sources: Sequence[Source]) -> list[tuple[str, Source, str]]:
+    """Return each scheme of each source with its label, the slowest at its largest batch size first."""
+    speed: dict[tuple[int, str], float] = {}
+    for number, source in enumerate(sources):
+        for (name, _), row in sorted(source.rows.items(), key=lambda item: item[0][1]):
+            speed[number, name] = row.fps
+    ranked = sorted(speed, key=lambda key: speed[key])
+    return [(f"{name}{_mark(number)}", sources[number], name) for number, name in ranked]
+
+
+def _mark(number: int) -> str:
+    """Return the mark of a row that is not of the first source: its number in the list above the tables."""
+    return f"<sup>{number + 1}</sup>" if number else ""
+
+
+def _stream(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return _NONE
+    if found["partial"]:
+        return f"{_fps(found['fps'])}<br>{found['done']} done, partial"
+    seconds = _form(found["runtime_s"], ".2f" if found["runtime_s"] < 100 else ".1f")  # noqa: PLR2004 - as for FPS
+    return f"{_fps(found['fps'])}<br>{seconds}&nbsp;s"
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """Return figures that batch sizes share once, and else the least and the most."""
+    least, most = format(min(values), form), format(max(values), form)
+    return least if least == most else f"{least} to {most}"
 
 
 def _header(*names: str) -> list[str]:
@@ -151,31 +190,13 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _joined(texts: Iterable[str | None]) -> str:
-    return " / ".join(text or _NONE for text in texts)
+def _form(value: float | None, form: str) -> str:
+    return _NONE if value is None else format(value, form)
 
 
-def _same(texts: Sequence[str | None]) -> str:
-    """Return a figure that batch sizes share once, and else each."""
-    found = {text for text in texts if text}
-    return found.pop() if len(found) == 1 else _joined(texts)
-
-
-def _samples(row: Mapping[str, Any]) -> str | None:
-    return f"{row['done']}{' (partial)' if row['partial'] else ''}" if row else None
-
-
-def _form(value: float | None, form: str) -> str | None:
-    return None if value is None else format(value, form)
+def _seconds(value: float | None) -> str:
+    return _form(value, ".1f" if value is None or value < 10 else ".0f")  # noqa: PLR2004 - two digits are enough
 
 
 def _fps(value: float) -> str:
     return f"{value:.1f}" if value < 1000 else f"{value:.0f}"  # noqa: PLR2004 - four digits are enough
-
-
-def _mean(dice: Mapping[str, float] | None) -> float | None:
-    return None if dice is None else dice["mean"]
-
-
-def _scaled(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit

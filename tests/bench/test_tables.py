@@ -13,7 +13,7 @@ import bench.tables
 from bench.__main__ import main
 from bench.results import read_run
 from bench.tables import BEGIN, END, TablesError, compact, placed, section
-from tests.bench.runs import row_json, run_json, write
+from tests.bench.runs import MACHINE, row_json, run_json, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +24,7 @@ def stream(case: str, fps: float, **changes: Any) -> dict[str, Any]:
     row = {
         "case": case,
         "batch_size": batch,
+        "samples": 1000,
         "done": 1000,
         "partial": False,
         "runtime_s": 1000 / fps,
@@ -41,10 +42,13 @@ def stream(case: str, fps: float, **changes: Any) -> dict[str, Any]:
 def run(tmp_path: Path) -> Path:
     """A run of two schemes at two batch sizes, one of which ran out of memory, with streams."""
     rows = [
-        row_json("torch-fp32-b1", 100.0, speedup=1.0, build_s=0.04),
-        row_json("torch-fp32-b8", 120.0, speedup=1.0, build_s=0.05),
-        row_json("tensorrt-int8-b1", 2011.4, speedup=20.114, build_s=90.2, peak_memory_bytes=700 * 2**20),
-    ]
+        row_json("torch-fp32-b1", 100.0, speedup=1.0, speedup_over="torch-fp32-b1", build_s=0.04),
+        row_json("torch-fp32-b8", 120.0, speedup=1.0, speedup_over="torch-fp32-b8", build_s=0.05),
+        row_json(
+            "tensorrt-int8-b1", 2011.4, speedup=20.114, speedup_over="torch-fp32-b1", build_s=90.2,
+            peak_memory_bytes=700 * 2**20,
+        ),
+    ]  # fmt: skip
     streams = [stream("torch-fp32-b1", 95.0), stream("tensorrt-int8-b1", 1900.0, done=400, partial=True)]
     failed = {"tensorrt-int8-b8": "OutOfMemoryError: out of memory at batch 8 (needs about 90.0 GiB)"}
     reason = "TensorRT 8.6.0 has no BF16; 10 and later do"
@@ -59,39 +63,129 @@ def tables(path: Path) -> list[str]:
     return section([path], lambda each: each.name).splitlines()
 
 
-def test_each_scheme_is_a_line_with_its_batch_sizes_side_by_side(run: Path) -> None:
+def cells(lines: list[str], scheme: str) -> list[list[str]]:
+    """Return the figures of a scheme's line in each table that has one."""
+    return [line.strip("| ").split(" | ")[1:] for line in lines if line.startswith(f"| {scheme} |")]
+
+
+def test_each_scheme_is_a_line_with_a_column_for_each_batch_size(run: Path) -> None:
     lines = tables(run)
     assert lines[0].startswith("**tiny on 3 images (built-in held-out, 64x64), AMD EPYC, 2 threads**, 2030-06-15, ")
     assert lines[0].endswith("from `run.json`.")
-    assert "| scheme | FPS at batch 1 / 8 | speed-up | Dice vs FP32 | Dice vs truth | MiB | build s |" in lines
-    rows = [line for line in lines if line.startswith("| t")]
-    assert rows[:2] == [
-        "| torch fp32 | 100.0 / 120.0 | 1.00 / 1.00 | 1.00000 | 0.8767 | 50 / 50 | 0.0 / 0.1 |",
-        "| tensorrt int8 | 2011 / - | 20.11 / - | 0.99233 | 0.8767 | 700 / - | 90.2 / - |",
-    ]
+    assert "| scheme | FPS b1 | FPS b8 | speed-up b1 | speed-up b8 | Dice vs FP32 |" in lines
+    assert "| scheme | Dice vs truth | MiB b1 | MiB b8 | build s b1 | build s b8 |" in lines
+    speed, cost, _ = cells(lines, "torch fp32")
+    assert speed == ["100.0", "120.0", "1.00", "1.00", "1.00000"]
+    assert cost == ["0.8767", "50", "50", "0.0", "0.1"]
+    speed, cost, _ = cells(lines, "tensorrt int8")
+    assert speed == ["2011", "-", "20.11", "-", "0.99233"]
+    assert cost == ["0.8767", "700", "-", "90", "-"]
+    order = [line.split(" |")[0] for line in lines if line.startswith("| t")]
+    assert order == ["| torch fp32", "| tensorrt int8"] * 3
 
 
 def test_streams_have_a_table_of_their_own_with_the_cold_start_apart(run: Path) -> None:
     lines = tables(run)
-    assert "| stream | samples | runtime s at batch 1 | FPS | share of engine | cold start s |" in lines
-    assert "| torch fp32 | 1000 | 10.53 | 95.0 | 98.5% | 1.2 |" in lines
-    assert "| tensorrt int8 | 400 (partial) | 0.53 | 1900 | 98.5% | 1.2 |" in lines
+    assert "| stream | 1000 b1 | share of engine | cold start s |" in lines
+    assert "| torch fp32 | 95.0<br>10.53&nbsp;s | 98.5% | 1.2 |" in lines
+    assert "| tensorrt int8 | 1900<br>400 done, partial | 98.5% | 1.2 |" in lines
+    assert any(line.endswith("are the cold start, and are not in the runtime.") for line in lines)
 
 
-def test_what_did_not_run_is_told_with_its_reason_once(run: Path) -> None:
+def test_what_did_not_run_is_one_line_with_the_reasons(run: Path) -> None:
     notes = [line for line in tables(run) if line.startswith("- ")]
+    reason = "TensorRT 8.6.0 has no BF16; 10 and later do"
     assert notes == [
         "- tensorrt-int8-b8: OutOfMemoryError: out of memory at batch 8 (needs about 90.0 GiB)",
-        "- not run: tensorrt bf16: TensorRT 8.6.0 has no BF16; 10 and later do",
-        "- not run: torch2trt: No module named 'torch2trt'",
+        f"- Not run: tensorrt bf16 ({reason}); torch2trt (No module named 'torch2trt').",
     ]
 
 
-def test_figures_that_batch_sizes_do_not_share_are_all_shown(tmp_path: Path) -> None:
+def test_dice_that_batch_sizes_do_not_share_is_a_range(tmp_path: Path) -> None:
     rows = [row_json("tensorrt-int8-b1"), row_json("tensorrt-int8-b8")]
     rows[1]["extra_info"]["dice_fp32"] = {**rows[1]["extra_info"]["dice_fp32"], "mean": 0.991}
     path = write(tmp_path / "run.json", run_json(*rows))
-    assert any("| 0.99233 / 0.99100 | 0.8767 |" in line for line in tables(path))
+    assert cells(tables(path), "tensorrt int8")[0][-1] == "0.99100 to 0.99233"
+
+
+def machine(python: str) -> dict[str, Any]:
+    """Return a machine's description under one version of Python."""
+    return {**MACHINE, "runtimes": {"python": python, "torch": "2.11.0"}}
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> list[Path]:
+    """Files of one machine: TensorRT under one Python, ONNX Runtime under another, and streams of both."""
+    old, new, reason = machine("3.10.13"), machine("3.12.4"), "tensorrt: No module named 'tensorrt'"
+
+    def over(row: dict[str, Any], base: float) -> dict[str, Any]:
+        row["extra_info"] |= {"speedup": row["extra_info"]["fps"] / base, "speedup_over": "torch-fp32-b1"}
+        return row
+
+    first = [over(row_json("torch-fp32-b1", 100.0), 100.0), over(row_json("tensorrt-fp16-b1", 1500.0), 100.0)]
+    second = [over(row_json("torch-fp32-b1", 125.0), 125.0), over(row_json("onnxruntime-fp16-b1", 500.0), 125.0)]
+    data = [
+        run_json(*first, machine=old, skipped={"onnxruntime-fp16-b1": "a CPU build", "openvino": "not here"}),
+        run_json(*second, machine=new, skipped={"tensorrt": reason}),
+    ]
+    streams = [
+        (old, [stream("tensorrt-fp16-b1", 1400.0)]),
+        (old, [stream("tensorrt-fp16-b1", 1450.0, samples=10_000, done=10_000, runtime_s=6.9, share_of_engine=0.97)]),
+        (old, [stream("tensorrt-fp16-b8", 1490.0), stream("torch-fp32-b8", 90.0)]),
+        (new, [stream("onnxruntime-fp16-b1", 480.0, samples=10_000, done=10_000, runtime_s=120.04)]),
+    ]
+    for place, rows in streams:
+        data.append(run_json(machine=place))
+        data[-1]["benchmarks"] = rows
+    return [write(tmp_path / f"{number}.json", each) for number, each in enumerate(data)]
+
+
+def test_files_of_one_machine_and_model_are_one_table_each(several: list[Path]) -> None:
+    lines = section(several, lambda path: path.name).splitlines()
+    assert lines[0] == "**tiny on 3 images (built-in held-out, 64x64), AMD EPYC, 2 threads**, from"
+    assert (
+        lines[2] == "1. `0.json`, `2.json`, `3.json`, `4.json` (2030-06-15, python 3.10.13, torch 2.11.0, tensorrt 1.0)"
+    )
+    assert lines[3].startswith("2. `1.json`, `5.json` (2030-06-15, python 3.12.4, torch 2.11.0")
+    assert len([line for line in lines if line.startswith("| ---")]) == 3
+    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "4.00", "0.99233"]
+    assert cells(lines, "tensorrt fp16")[0] == ["1500", "15.00", "0.99233"]
+    assert cells(lines, "torch fp32")[0] == ["100.0", "1.00", "1.00000"]
+    assert cells(lines, "torch fp32<sup>2</sup>")[0] == ["125.0", "1.00", "1.00000"]
+    assert "| stream | 1000 b1 | 1000 b8 | 10000 b1 | share of engine | cold start s |" in lines
+    assert cells(lines, "tensorrt fp16")[-1] == [
+        "1400<br>0.71&nbsp;s", "1490<br>0.67&nbsp;s", "1450<br>6.90&nbsp;s", "97.0% to 98.5%", "1.2",
+    ]  # fmt: skip
+    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[-1] == ["-", "-", "480.0<br>120.0&nbsp;s", "98.5%", "1.2"]
+    assert [line for line in lines if line.startswith("- Not")] == ["- Not run: openvino (not here)."]
+
+
+def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path]) -> None:
+    data = json.loads(several[1].read_text())
+    data["benchmarks"] = data["benchmarks"][1:]
+    data["suite"]["selected"] = ["onnxruntime-fp16-b1"]
+    lines = section([several[0], write(several[1], data)], lambda path: path.name).splitlines()
+    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "-", "0.99233"]
+
+
+def test_same_case_of_two_files_is_two_lines(several: list[Path], tmp_path: Path) -> None:
+    again = write(tmp_path / "again.json", run_json(row_json("tensorrt-fp16-b1", 1600.0), machine=machine("3.10.13")))
+    lines = section([several[0], again], lambda path: path.name).splitlines()
+    assert cells(lines, "tensorrt fp16")[0][0] == "1500"
+    assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][0] == "1600"
+
+
+def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Path) -> None:
+    other = run_json(row_json("torch-fp32-b1"), machine=machine("3.10.13"))
+    other["suite"]["images"] = {**other["suite"]["images"], "digest": "another"}
+    lines = section([several[0], write(tmp_path / "other.json", other)], lambda path: path.name).splitlines()
+    assert len([line for line in lines if line.startswith("**tiny")]) == 2
+    assert not any("<sup>" in line for line in lines)
+
+
+def test_schemes_that_no_stream_holds_are_told(several: list[Path]) -> None:
+    lines = section(several[:3], lambda path: path.name).splitlines()
+    assert "- In none of the streams: torch fp32, onnxruntime fp16." in lines
 
 
 def test_no_name_in_a_run_becomes_markup(tmp_path: Path) -> None:

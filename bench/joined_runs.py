@@ -1,0 +1,128 @@
+"""Runs of one machine, model and image set put together, for tables: what each cell is, and from which file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.case import parse_case
+from bench.report import heading, remarks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bench.results import Row, Run
+
+_NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver")
+"""Versions worth a place in a document; the JSON holds them all."""
+
+
+@dataclass(slots=True)
+class Source:
+    """Files measured under the same versions, none of which holds a cell that another of them holds."""
+
+    environment: object
+    files: list[str] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    rows: dict[tuple[str, int], Row] = field(default_factory=dict)
+    """By scheme and batch size."""
+    speedups: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Over the FP32 reference of the same file, where that file holds it."""
+    streams: dict[tuple[str, str, int, int], Mapping[str, Any]] = field(default_factory=dict)
+    """By scheme, where the images came from, samples asked for, and batch size."""
+
+    def add(self, file: str, run: Run) -> bool:
+        """Take a file's cells; False, and nothing is taken, where one is held already."""
+        rows = {(scheme(case), row.batch_size): row for case, row in run.rows.items()}
+        streams = {_stream_key(found): found for found in run.streams}
+        if rows.keys() & self.rows.keys() or streams.keys() & self.streams.keys():
+            return False
+        for key, row in rows.items():
+            if row.info.get("speedup_over") in run.rows:
+                self.speedups[key] = row.info["speedup"]
+        self.rows |= rows
+        self.streams |= streams
+        self.files.append(file)
+        self.runs.append(run)
+        return True
+
+    @property
+    def origin(self) -> str:
+        """When it was measured, and with which versions."""
+        days = sorted({str(run.suite.get("measured", ""))[:10] for run in self.runs})
+        versions: dict[str, str] = {}
+        for run in self.runs:
+            versions |= run.suite["machine"].get("runtimes") or {}
+            for row in run.rows.values():
+                versions |= row.info["versions"]
+        told = [f"{name.replace('_', ' ')} {versions[name]}" for name in _NAMES if name in versions]
+        return ", ".join([days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}", *told])
+
+
+@dataclass(slots=True)
+class Group:
+    """All that was measured of one model and image set on one machine."""
+
+    heading: str
+    sources: list[Source] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """Return what is worth knowing of its rows, and what failed."""
+        found: dict[str, None] = {}
+        for run in (run for source in self.sources for run in source.runs):
+            found |= dict.fromkeys(note for note in remarks(run) if not note.startswith("skipped "))
+            found |= dict.fromkeys(f"{case}: {reason}" for case, reason in run.failed.items())
+        return list(found)
+
+    def not_run(self) -> dict[str, list[str]]:
+        """Return the schemes or backends that no file has a cell of, by the reason."""
+        ran = {key[0] for source in self.sources for key in (*source.rows, *source.streams)}
+        ran |= {name.partition(" ")[0] for name in ran}
+        ran |= {scheme(case) for source in self.sources for run in source.runs for case in run.failed if "-" in case}
+        found: dict[str, list[str]] = defaultdict(list)
+        for run in (run for source in self.sources for run in source.runs):
+            for case, reason in run.skipped.items():
+                name = scheme(case) if "-" in case else case
+                told = reason.removeprefix(f"{name}: ")
+                if name not in ran and name not in found[told]:
+                    found[told].append(name)
+        return {reason: names for reason, names in found.items() if names}
+
+    def not_streamed(self) -> list[str]:
+        """Return the schemes that were timed and not streamed, where any was streamed."""
+        streamed = {key[0] for source in self.sources for key in source.streams}
+        timed = dict.fromkeys(key[0] for source in self.sources for key in source.rows)
+        return [name for name in timed if name not in streamed] if streamed else []
+
+
+def join(runs: Iterable[tuple[str, Run]]) -> list[Group]:
+    """Return the groups that files, each with its name, fall into, in the order of the files.
+
+    Within a group a file goes with those of the same versions, unless one of them holds a cell of it already; the
+    source that holds most comes first.
+    """
+    groups: dict[tuple[str, ...], Group] = {}
+    for file, run in runs:
+        suite = run.suite
+        key = (str(suite["machine"]["id"]), *(str(suite[part]["digest"]) for part in ("model", "images")))
+        group = groups.setdefault(key, Group(heading(run)))
+        machine = suite["machine"]
+        environment = machine.get("driver"), suite.get("threads"), sorted((machine.get("runtimes") or {}).items())
+        if not any(source.environment == environment and source.add(file, run) for source in group.sources):
+            group.sources.append(Source(environment))
+            group.sources[-1].add(file, run)
+    for group in groups.values():
+        group.sources.sort(key=lambda source: -len(source.rows) - len(source.streams))
+    return list(groups.values())
+
+
+def scheme(case: str) -> str:
+    """Return a case's backend and precision, as tables name them."""
+    parsed = parse_case(case)
+    return f"{parsed.backend} {parsed.precision}"
+
+
+def _stream_key(found: Mapping[str, Any]) -> tuple[str, str, int, int]:
+    samples = found.get("samples", found["done"])
+    return scheme(found["case"]), str(found.get("source", "memory")), samples, parse_case(found["case"]).batch_size
