@@ -54,8 +54,8 @@ class Source:
         versions: dict[str, str] = {}
         for run in self.runs:
             versions |= run.suite["machine"].get("runtimes") or {}
-            for row in run.rows.values():
-                versions |= row.info["versions"]
+        for row in self.rows.values():
+            versions |= row.info["versions"]
         told = [f"{name.replace('_', ' ')} {versions[name]}" for name in _NAMES if name in versions]
         return ", ".join([days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}", *told])
 
