@@ -55,12 +55,16 @@ def _short_cause(reason: str) -> str:
 
 def heading(run: Run) -> str:
     """Return what was measured: model, images, machine."""
-    suite = run.suite
-    images = suite["images"]
-    machine = suite["machine"]
+    machine = run.suite["machine"]
     place = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} threads"
+    return f"{subject(run)}, {place}"
+
+
+def subject(run: Run) -> str:
+    """Return what was measured without where: model and images."""
+    images = run.suite["images"]
     height, width = images["size"]
-    return f"{suite['model']['name']} on {images['count']} images ({images['origin']}, {height}x{width}), {place}"
+    return f"{run.suite['model']['name']} on {images['count']} images ({images['origin']}, {height}x{width})"
 
 
 def ordered(run: Run) -> list[Row]:
@@ -96,10 +100,22 @@ def remarks(run: Run) -> list[str]:
     note = run.suite["calibration"].get("note")
     if note and any(row.precision.startswith("int8") for row in run.rows.values()):
         found.append(note)
-    skipped: dict[str, list[str]] = {}
+    found += [f"skipped {', '.join(cases)}: {reason}" for reason, cases in _skipped(run).items()]
+    return found
+
+
+def _skipped(run: Run) -> dict[str, list[str]]:
+    """Return what was skipped, by the reason; one name for a backend and precision at every batch size asked for."""
+    by_reason: dict[str, dict[str, list[str]]] = {}
     for case, reason in run.skipped.items():
-        skipped.setdefault(reason, []).append(case)
-    found += [f"skipped {', '.join(cases)}: {reason}" for reason, cases in skipped.items()]
+        line, size = case.rpartition("-b")[::2] if "-" in case else (case, "")
+        by_reason.setdefault(reason.removeprefix(f"{case}: "), {}).setdefault(line, []).append(size)
+    asked = {str(size) for size in run.suite["asked"]["batch_sizes"]}
+    found: dict[str, list[str]] = {}
+    for reason, lines in by_reason.items():
+        found[reason] = []
+        for line, sizes in lines.items():
+            found[reason] += [line] if set(sizes) in (asked, {""}) else [f"{line}-b{size}" for size in sizes]
     return found
 
 

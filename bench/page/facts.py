@@ -51,6 +51,9 @@ def facts(
         return Facts(runs[0].headline, runs[0].outcome, runs, None)
     bad = sum(verdict.status in BAD for each in judged for verdict in each.verdicts)
     told = f"{bad} cases regressed, failed or vanished" if bad else "no regression found"
+    undecided = sum(verdict.status in _UNDECIDED for each in judged for verdict in each.verdicts)
+    if undecided:
+        told += f", {undecided} could not be decided"
     outcome = next(kind for kind in ("bad", "open", "good") if any(run.outcome == kind for run in runs))
     return Facts(f"{len(runs)} runs: {told}.", outcome, runs, fleet(judged))
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.case import PRECISIONS, parse_case
 from bench.page.parts import Scheme, Schemes
-from bench.page.values import Fleet, FleetCell
+from bench.page.values import Comparison, Fleet, FleetCell
+from bench.report import subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +29,33 @@ SCHEMES = (
 
 
 def fleet(judged: Sequence[Judged]) -> Fleet:
+    """Return the runs side by side as far as they are of one model and image set: nothing else can be compared."""
+    names = _names(judged)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, each in enumerate(judged):
+        key = str(each.run.suite["model"]["digest"]), str(each.run.suite["images"]["digest"])
+        groups.setdefault(key, []).append(index)
+    several = [group for group in groups.values() if len(group) > 1]
+    alone = [names[group[0]] for group in groups.values() if len(group) == 1]
+    apart = f"Of other models or images, so not compared: {', '.join(alone)}."
+    if not several:
+        apart = "Each run is of another model or other images, so none are compared; their sections follow."
+    return Fleet(
+        names=names,
+        subjects=tuple(subject(each.run) for each in judged),
+        comparisons=tuple(
+            _comparison([judged[index] for index in group], [names[index] for index in group]) for group in several
+        ),
+        apart=apart if alone else "",
+    )
+
+
+def _comparison(judged: Sequence[Judged], names: Sequence[str]) -> Comparison:
     """Return every case on every machine, with the reason where it was not measured."""
     cases = {parse_case(case) for each in judged for case in each.run.rows}
     order = sorted(cases, key=lambda case: (case.batch_size, PRECISIONS.index(case.precision), case.backend))
     rows = tuple((case.id, tuple(_cell(case.id, each) for each in judged)) for case in order)
-    return Fleet(_columns(judged), rows)
+    return Comparison(subject(judged[0].run), tuple(names), rows)
 
 
 def schemes(run: Run) -> Schemes | None:
@@ -43,7 +66,7 @@ def schemes(run: Run) -> Schemes | None:
     return Schemes(sizes, tuple(_scheme(name, lines, run, sizes) for name, lines in SCHEMES))
 
 
-def _columns(judged: Sequence[Judged]) -> tuple[str, ...]:
+def _names(judged: Sequence[Judged]) -> tuple[str, ...]:
     """Return a name for each run: its machine's, and its file's where a machine has several."""
     ids = [str(each.run.suite["machine"]["id"]) for each in judged]
     return tuple(

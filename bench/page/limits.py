@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.status import BAD
+from bench.status import BAD, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bench.page.values import CaseFacts
 
 _MOST_FASTER = 3
+_PASSED = {Status.PASS.value, Status.IMPROVED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ class Limits:
 
 
 def recommend(cases: Sequence[CaseFacts], limits: Limits) -> tuple[str | None, str]:
-    """Return the case to ship and the reason in words: the fastest that passed the gate and kept the limits."""
+    """Return the case to ship and the reason in words: the fastest that the gate did not fail, within the limits."""
     bad = {status.value for status in BAD}
     refused = {case.case: case.status if case.status in bad else limits.broken_by(case) for case in cases}
     kept = [case for case in cases if not refused[case.case]]
     if not kept:
         wanted = limits.words()
         return None, f"No engine can be recommended: none passed the gate{' and kept ' + wanted if wanted else ''}."
+    judged = "passed the gate" if all(case.status in _PASSED for case in kept) else "the gate did not fail"
     best = max(kept, key=lambda case: case.fps)
     within = f" with {limits.words()}" if limits.words() else ""
     cost = f"{best.latency_ms:.2f} ms a batch" + ("" if best.memory_mib is None else f", {best.memory_mib:.0f} MiB")
@@ -60,7 +62,7 @@ def recommend(cases: Sequence[CaseFacts], limits: Limits) -> tuple[str | None, s
     named = ", ".join(f"{case.case} ({refused[case.case]})" for case in faster[:_MOST_FASTER])
     more = f" and {len(faster) - _MOST_FASTER} more" if len(faster) > _MOST_FASTER else ""
     return best.case, (
-        f"{best.case}: with {best.fps:.1f} FPS the fastest of {len(kept)} that passed the gate{within}; "
+        f"{best.case}: with {best.fps:.1f} FPS the fastest of {len(kept)} that {judged}{within}; "
         f"Dice against FP32 {best.dice:.4f}, worst image {best.dice_worst:.4f}, {cost}."
         + (f" Faster, and left out: {named}{more}." if faster else "")
     )

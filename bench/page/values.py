@@ -96,11 +96,23 @@ class FleetCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
-    """Several runs side by side: a column for each."""
+class Comparison:
+    """Several runs of one model and image set side by side: a column for each."""
 
+    subject: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[FleetCell, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Several runs: what each is called and is of, and those that can be compared."""
+
+    names: tuple[str, ...]
+    subjects: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    apart: str
+    """Why runs stand alone, or nothing where all are compared."""
 
 
 @dataclass(frozen=True, slots=True)

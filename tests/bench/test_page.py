@@ -69,11 +69,33 @@ def test_fleet_has_a_column_per_machine_and_says_what_was_not_measured() -> None
     other = run_of(row_json(INT8, fps=900.0), machine=h200, skipped={FP32: "no FP32 here"})
     found = told(run_of(row_json(INT8), row_json(FP32)), other)
     assert found.fleet is not None
-    assert found.fleet.columns == (MACHINE["id"], "h200")
-    cells = dict(found.fleet.rows)[FP32]
+    (side,) = found.fleet.comparisons
+    assert side.columns == (MACHINE["id"], "h200")
+    cells = dict(side.rows)[FP32]
     assert (cells[0].fps, cells[1].fps, cells[1].why) == (100.0, None, "no FP32 here")
     assert f"| {FP32} | 100.0 | not measured here |" in markdown(found)
     assert '<td class="none" title="no FP32 here">not measured here</td>' in html(found)
+
+
+def test_runs_of_other_models_or_images_are_not_put_side_by_side() -> None:
+    gpu = {**MACHINE, "id": "h200", "gpu": "NVIDIA H200"}
+    small, large = run_of(row_json(FP32)), run_of(row_json(FP32, fps=900.0), machine=gpu)
+    other = run_of(row_json(INT8), model={"name": "unet", "digest": "m2", "weights": "w", "parameters": 1})
+    images = run_of(row_json(INT8), images={**small.suite["images"], "digest": "i2"})
+    found = told(small, other, large, images)
+    assert found.fleet is not None
+    (side,) = found.fleet.comparisons
+    assert side.columns == (f"{MACHINE['id']} (run.json)", "h200")
+    assert [case for case, _ in side.rows] == [FP32]
+    assert found.fleet.apart.startswith("Of other models or images, so not compared: ")
+    apart = told(small, other)
+    assert apart.fleet is not None
+    assert apart.fleet.comparisons == ()
+    for text in (html(apart), markdown(apart)):
+        assert "Each run is of another model or other images, so none are compared" in text
+        assert "unet on 3 images" in text
+        assert "Images per second by machine" not in text
+    assert f"## {MACHINE['id']} (run.json): No case failed" in markdown(apart)
 
 
 def test_300_cases_are_shortened_in_markdown_and_what_regressed_stays() -> None:

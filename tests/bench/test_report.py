@@ -107,6 +107,12 @@ def test_skipped_cases_are_remarked_once_per_reason() -> None:
         "skipped openvino-fp16-b1, openvino-fp16-b4: no FP16",
         "skipped tensorrt: not installed",
     ]
+    whole = {f"openvino-fp16-b{size}": "no FP16" for size in (1, 4, 8)}
+    absent = {name: f"{name}: No module named 'tensorrt'" for name in ("tensorrt", "torch2trt")}
+    assert _remarks(row_json(INT8), skipped={**whole, **absent}) == [
+        "skipped openvino-fp16: no FP16",
+        "skipped tensorrt, torch2trt: No module named 'tensorrt'",
+    ]
 
 
 def test_run_with_nothing_to_say_has_no_remarks() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MOST_NAMES = 6
 _MOST_EDGED = 60
 """Points that lie closer are drawn without an edge, which would hide those below."""
+_LINE = 1.12
+"""Speeds that differ by less have their names on the same line."""
 _EDGE = 3.5
 """From here on, in nines of Dice, a name does not fit to the right of its point."""
 
@@ -69,7 +71,7 @@ def _points(canvas: Canvas, axes: Axes, run: RunFacts) -> None:
             markeredgecolor=PAPER, markeredgewidth=edge, linestyle="none", clip_on=False,
         )  # fmt: skip
         canvas.tip(point, f"{case.case}: {case.fps:.1f} FPS, Dice {case.dice:.5f}, worst image {case.dice_worst:.4f}")
-    named = front if len(front) <= _MOST_NAMES else [case for case in front if case.case == run.recommended]
+    named = _apart(front) if len(front) <= _MOST_NAMES else []
     for case in run.cases:
         if case.case == run.recommended:
             axes.plot(
@@ -79,6 +81,19 @@ def _points(canvas: Canvas, axes: Axes, run: RunFacts) -> None:
             named = [*(other for other in named if other is not case), case]
     for case in named:
         _name(axes, case, recommended=case.case == run.recommended)
+
+
+def _apart(front: list[CaseFacts]) -> list[CaseFacts]:
+    """Return the cases whose names do not run into the name of a faster one."""
+    kept: list[CaseFacts] = []
+    for case in sorted(front, key=lambda case: -case.fps):
+        if not any(_near(case, other) for other in kept):
+            kept.append(case)
+    return kept
+
+
+def _near(case: CaseFacts, other: CaseFacts) -> bool:
+    return case.fps * _LINE > other.fps and abs(nines(case.dice) - nines(other.dice)) < 1
 
 
 def _name(axes: Axes, case: CaseFacts, *, recommended: bool) -> None:

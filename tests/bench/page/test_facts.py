@@ -17,6 +17,7 @@ from bench.page.facts import Judged, Limits, facts
 from bench.page.fleet import SCHEMES
 from bench.page.history import Past, read_past
 from bench.page.parts import Point
+from bench.page.plots.front import front_plot
 from bench.page.render import html, markdown
 from bench.page.sweeps import read_sweep
 from bench.page.values import FleetCell
@@ -113,8 +114,21 @@ def test_run_without_pictures_says_so_and_a_damaged_picture_is_one_error() -> No
 
 def test_recommendation_names_what_is_faster_and_why_it_was_left_out() -> None:
     text = facts_of(rich_run(), limits=Limits(max_latency_ms=9.0, min_dice=0.9)).runs[0].recommendation
-    assert text.startswith(f"{INT8}: with 120.0 FPS the fastest of 1 that passed the gate")
+    assert text.startswith(f"{INT8}: with 120.0 FPS the fastest of 1 that the gate did not fail with ")
     assert text.endswith("Faster, and left out: openvino-int8-b4 (26.67 ms a batch).")
+    run = run_of(row_json(INT8))
+    judged = Judged("run.json", run, judge_run(run, baseline_of(row_json(INT8))))
+    assert "the fastest of 1 that passed the gate; " in facts([judged], Limits()).runs[0].recommendation
+
+
+def test_names_of_the_front_do_not_run_into_each_other() -> None:
+    rows = [row_json("openvino-fp32-b1", fps=2.7), row_json("openvino-int8-b1", fps=8.0)]
+    rows.append(row_json("onnxruntime-fp32-b1", fps=2.9))
+    per_image = [[1.0, 0.99999], [1.0, 1.0], [1.0, 1.0]]
+    rows[2]["extra_info"]["dice_fp32"] = scores(per_image)
+    drawn = front_plot(facts_of(run_of(*rows)).runs[0], "front")
+    named = [case for case in ("openvino-fp32-b1", "onnxruntime-fp32-b1") if f">{case}</text>" in drawn]
+    assert named == ["onnxruntime-fp32-b1"]
 
 
 def test_schemes_of_a_gpu_are_all_listed_and_say_what_was_not_measured() -> None:
@@ -140,14 +154,14 @@ def test_fleet_cell_says_why_it_is_empty() -> None:
     other = run_of(row_json("torch-fp32-b1"), machine=GPU, skipped={"openvino": "not installed"}, failed={INT8: "NaN"})
     fleet = facts_of(rich_run(), other).fleet
     assert fleet is not None
-    cells = {case: cells[1] for case, cells in fleet.rows}
+    cells = {case: cells[1] for case, cells in fleet.comparisons[0].rows}
     assert cells["torch-fp32-b1"].fps == 100.0
     assert cells[INT8] == FleetCell(None, None, "FAILED", "NaN")
     assert cells["openvino-int8-b4"].why == "not installed"
     assert cells["torch-fp32-b4"].why == "this run was not asked for it"
     same = facts_of(rich_run(), rich_run()).fleet
     assert same is not None
-    assert same.columns == (f"{MACHINE['id']} (run0.json)", f"{MACHINE['id']} (run1.json)")
+    assert same.comparisons[0].columns == (f"{MACHINE['id']} (run0.json)", f"{MACHINE['id']} (run1.json)")
 
 
 def test_history_is_of_the_same_machine_model_and_images_in_the_order_of_time(tmp_path: Path) -> None:
