@@ -36,12 +36,12 @@ def table(run: Run, verdicts: dict[str, Verdict]) -> Table:
     batch = 0
     for row in ordered(run):
         if batch and row.batch_size != batch:
-            found.add_section()
+            found.add_row()
         batch = row.batch_size
         found.add_row(*cells(row), _verdict(verdicts.get(row.case)))
     lost = [case for case in run.failed if case not in run.rows]
     if lost:
-        found.add_section()
+        found.add_row()
     for case in lost:
         found.add_row(case, *["-"] * 6, _short_cause(run.failed[case]))
     return found

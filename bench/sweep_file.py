@@ -158,7 +158,8 @@ def table(data: Mapping[str, Any]) -> Table:
         found.add_column(name, justify="left" if name == "bound by" else "right", no_wrap=True)
     cases = data.get("roofline", {}).get("cases", {})
     for line, points in data["sweep"].items():
-        found.add_section()
+        if found.row_count:
+            found.add_row()
         for point in points:
             case = f"{line}-b{point['batch_size']}"
             share, gaps, memory = (

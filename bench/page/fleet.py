@@ -88,12 +88,12 @@ def _cell(case: str, judged: Judged) -> FleetCell:
 def _scheme(name: str, lines: Sequence[str], run: Run, sizes: Sequence[int]) -> Scheme:
     line = next((line for line in lines if any(f"{line}-b{size}" in run.rows for size in sizes)), lines[0])
     rows = [run.rows.get(f"{line}-b{size}") for size in sizes]
-    first = next((row for row in rows if row is not None), None)
+    dice = [row.info["dice_fp32"] for row in rows if row is not None]
     return Scheme(
         name=name,
         line=line,
         fps=tuple(None if row is None else row.fps for row in rows),
-        speedup=None if first is None else first.info.get("speedup"),
-        dice=None if first is None else first.info["dice_fp32"]["mean"],
-        dice_worst=None if first is None else first.info["dice_fp32"]["worst"],
+        speedups=tuple(None if row is None else row.info.get("speedup") for row in rows),
+        dice=min((each["mean"] for each in dice), default=None),
+        dice_worst=min((each["worst"] for each in dice), default=None),
     )

@@ -62,7 +62,7 @@ def recommend(cases: Sequence[CaseFacts], limits: Limits) -> tuple[str | None, s
     named = ", ".join(f"{case.case} ({refused[case.case]})" for case in faster[:_MOST_FASTER])
     more = f" and {len(faster) - _MOST_FASTER} more" if len(faster) > _MOST_FASTER else ""
     return best.case, (
-        f"{best.case}: with {best.fps:.1f} FPS the fastest of {len(kept)} that {judged}{within}; "
+        f"{best.case}, with {best.fps:.1f} FPS the fastest of {len(kept)} that {judged}{within}; "
         f"Dice against FP32 {best.dice:.4f}, worst image {best.dice_worst:.4f}, {cost}."
         + (f" Faster, and left out: {named}{more}." if faster else "")
     )

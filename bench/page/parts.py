@@ -146,8 +146,10 @@ class Scheme:
     line: str
     """Backend and precision."""
     fps: tuple[float | None, ...]
-    speedup: float | None
+    speedups: tuple[float | None, ...]
+    """Over the FP32 reference, of each of `fps`."""
     dice: float | None
+    """The lowest of the batch sizes, as is `dice_worst`."""
     dice_worst: float | None
 
 

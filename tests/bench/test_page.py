@@ -29,9 +29,9 @@ def told(*runs: Run, limits: Limits | None = None) -> Facts:
 
 def test_limits_decide_the_recommendation_and_the_reason_names_them() -> None:
     run = run_of(row_json(INT8, fps=400.0), row_json(FP32, fps=100.0))
-    assert told(run).runs[0].recommendation.startswith(f"{INT8}: with 400.0 FPS")
+    assert told(run).runs[0].recommendation.startswith(f"{INT8}, with 400.0 FPS")
     strict = told(run, limits=Limits(min_dice=0.995)).runs[0].recommendation
-    assert strict.startswith(f"{FP32}: with 100.0 FPS")
+    assert strict.startswith(f"{FP32}, with 100.0 FPS")
     assert "at least 0.995" in strict
     assert told(run, limits=Limits(max_latency_ms=11.0)).runs[0].recommendation.startswith(INT8)
     assert told(run, limits=Limits(max_latency_ms=1.0)).runs[0].recommendation.startswith("No engine")

@@ -186,7 +186,7 @@ def test_stored_files_are_shown_and_plotted_together(tmp_path: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].strip() == "tiny, 64x64, AMD EPYC, 2 cores"
     assert lines[3].split() == ["openvino-fp32-b2", "20.0", "50.0%", "launches", "12.5%", "2"]
-    assert [line.split()[0] for line in lines[4:6]] == ["torch-fp32-b1", "torch-fp32-b2"]
+    assert [line.split()[0] for line in lines[5:7]] == ["torch-fp32-b1", "torch-fp32-b2"]
     assert lines[-1] == "- torch-fp32: from batch 4 on: out of memory"
     assert max(len(line) for line in lines) <= 100
     assert "torch-fp32" in drawn.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ def test_ceiling_is_what_the_share_of_it_says() -> None:
     assert lines["openvino-int8"] == (Point(1, 120.0, 200.0), Point(4, 150.0, None))
     assert [name for name, _ in found.lines] == ["openvino-fp32", "torch-fp32", "openvino-int8"]
     assert facts_of(run_of(row_json(INT8))).runs[0].scaling == ()
+    assert "| openvino-int8 | 1: 120.0, 4: 150.0 | 1: 60% |" in markdown(facts_of(rich_run()))
+    assert "| openvino-int8 | 1: 120.0, 4: 150.0 |\n" in markdown(facts_of(rich_run(roofline={"cases": {}})))
     unknown = facts_of(rich_run(roofline=roofline_json(INT8, share=None))).runs[0].scaling[0]
     assert dict(unknown.lines)["openvino-int8"][0].ceiling_fps is None
 
@@ -114,11 +117,22 @@ def test_run_without_pictures_says_so_and_a_damaged_picture_is_one_error() -> No
 
 def test_recommendation_names_what_is_faster_and_why_it_was_left_out() -> None:
     text = facts_of(rich_run(), limits=Limits(max_latency_ms=9.0, min_dice=0.9)).runs[0].recommendation
-    assert text.startswith(f"{INT8}: with 120.0 FPS the fastest of 1 that the gate did not fail with ")
+    assert text.startswith(f"{INT8}, with 120.0 FPS the fastest of 1 that the gate did not fail with ")
     assert text.endswith("Faster, and left out: openvino-int8-b4 (26.67 ms a batch).")
     run = run_of(row_json(INT8))
     judged = Judged("run.json", run, judge_run(run, baseline_of(row_json(INT8))))
     assert "the fastest of 1 that passed the gate; " in facts([judged], Limits()).runs[0].recommendation
+
+
+def test_every_table_in_markdown_has_as_many_cells_in_each_line() -> None:
+    other = run_of(*(row_json(f"torch-fp32-b{size}") for size in (1, 4)), machine=GPU)
+    lines = markdown(facts_of(rich_run(), other)).splitlines()
+    heads = [index for index, line in enumerate(lines) if line.startswith("|--")]
+    assert len(heads) > 8
+    for index in heads:
+        rows = list(itertools.takewhile(lambda line: line.startswith("|"), lines[index + 1 :]))
+        assert rows
+        assert {line.count("|") for line in (lines[index - 1], *rows)} == {lines[index].count("|")}, lines[index - 1]
 
 
 def test_names_of_the_front_do_not_run_into_each_other() -> None:
@@ -135,7 +149,7 @@ def test_schemes_of_a_gpu_are_all_listed_and_say_what_was_not_measured() -> None
     rows = [
         row_json(f"{line}-b1", fps=100.0) for line in ("torch-fp32", "tensorrt-fp16", "torch2trt-int8-uncalibrated")
     ]
-    run = run_of(*rows, row_json("torch-fp32-b4", fps=300.0), machine=GPU)
+    run = run_of(*rows, row_json("torch-fp32-b4", fps=300.0, speedup=3.0), machine=GPU)
     found = facts_of(run).runs[0].schemes
     assert found is not None
     assert found.batch_sizes == (1, 4)
@@ -144,9 +158,11 @@ def test_schemes_of_a_gpu_are_all_listed_and_say_what_was_not_measured() -> None
     assert by_name["torch FP32"].fps == (100.0, 300.0)
     assert by_name["TensorRT FP16"].line == "tensorrt-fp16"
     assert by_name["TensorRT INT8 MinMax"].fps == (None, None)
+    assert by_name["torch FP32"].speedups == (None, 3.0)
     missing = "not measured here"
-    assert f"| TensorRT INT8 MinMax | tensorrt_weak-int8 | {' | '.join([missing] * 5)} |" in markdown(facts_of(run))
-    assert html(facts_of(run)).count(f'<td class="none">{missing}</td>') == 5 * 5 + 2
+    assert "| torch FP32 | torch-fp32 | 100.0 | 300.0 (3.00x) | 1.00000 | 1.0000 |" in markdown(facts_of(run))
+    assert f"| TensorRT INT8 MinMax | tensorrt_weak-int8 | {' | '.join([missing] * 4)} |" in markdown(facts_of(run))
+    assert html(facts_of(run)).count(f'<td class="none">{missing}</td>') == 5 * 4 + 2
     assert facts_of(run_of(*rows)).runs[0].schemes is None
 
 
