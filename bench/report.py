@@ -12,6 +12,8 @@ from bench.limits import DICE
 from bench.status import BAD, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.gate import Verdict
     from bench.results import Row, Run
 
@@ -102,6 +104,14 @@ def remarks(run: Run) -> list[str]:
         found.append(note)
     found += [f"skipped {', '.join(cases)}: {reason}" for reason, cases in _skipped(run).items()]
     return found
+
+
+def evidence(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the evidence of verdicts in sentences, once for all cases of which the same is said."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for verdict in verdicts:
+        cases.setdefault((verdict.status.value, verdict.evidence), []).append(verdict.case)
+    return [f"{status} {', '.join(names)}: {said}" for (status, said), names in cases.items()]
 
 
 def _skipped(run: Run) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from bench.page.history import history
 from bench.page.limits import Limits, recommend
 from bench.page.throughput import layers, scaling, streams
 from bench.page.values import CaseFacts, Facts, Judged, RunFacts
-from bench.report import heading, ordered, remarks
+from bench.report import evidence, heading, ordered, remarks
 from bench.status import Status
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _beats(other: Row, row: Row) -> bool:
 
 def _attention(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     told = sorted((each for each in verdicts if each.status in _TOLD), key=lambda each: _TOLD.index(each.status))
-    notes = [f"{each.status.value} {each.case}: {each.evidence}" for each in told]
+    notes = evidence(told)
     new = [each.case for each in verdicts if each.status is Status.NO_BASELINE]
     if new and len(new) == len(run.rows):
         notes.append('No case has a baseline to be judged by yet: make baseline REASON="the first" stores one.')

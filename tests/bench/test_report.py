@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench.gate import Verdict, judge_run
-from bench.report import remarks, table
+from bench.report import evidence, remarks, table
+from bench.status import Status
 from tests.bench.runs import baseline_of, row_json, run_of, scores
 
 if TYPE_CHECKING:
@@ -113,6 +114,12 @@ def test_skipped_cases_are_remarked_once_per_reason() -> None:
         "skipped openvino-fp16: no FP16",
         "skipped tensorrt, torch2trt: No module named 'tensorrt'",
     ]
+
+
+def test_evidence_that_cases_share_is_told_once() -> None:
+    said = [("a", "other images"), ("b", "FPS fell"), ("c", "other images")]
+    verdicts = [Verdict(case, Status.NOT_COMPARABLE, text) for case, text in said]
+    assert evidence(verdicts) == ["NOT_COMPARABLE a, c: other images", "NOT_COMPARABLE b: FPS fell"]
 
 
 def test_run_with_nothing_to_say_has_no_remarks() -> None:
