@@ -77,7 +77,8 @@ class Group:
 
     def not_run(self) -> dict[str, list[str]]:
         """Return the schemes or backends that no file has a cell of, by the reason."""
-        ran = {key[0] for source in self.sources for key in (*source.rows, *source.streams)}
+        ran = {name for source in self.sources for name, _ in source.rows}
+        ran |= {key[0] for source in self.sources for key in source.streams}
         ran |= {name.partition(" ")[0] for name in ran}
         ran |= {scheme(case) for source in self.sources for run in source.runs for case in run.failed if "-" in case}
         found: dict[str, list[str]] = defaultdict(list)
