@@ -49,7 +49,7 @@ def facts(
     runs = tuple(_run(each, limits, sweeps, past) for each in judged)
     if len(runs) == 1:
         return Facts(runs[0].headline, runs[0].outcome, runs, None)
-    bad = sum(verdict.status in BAD for each in judged for verdict in each.verdicts)
+    bad = sum(verdict.status in BAD for each in judged for verdict in _own(each))
     told = f"{bad} cases regressed, failed or vanished" if bad else "no regression found"
     undecided = sum(verdict.status in _UNDECIDED for each in judged for verdict in each.verdicts)
     if undecided:
@@ -59,13 +59,13 @@ def facts(
 
 
 def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | None) -> RunFacts:
-    run, verdicts = judged.run, judged.verdicts
+    run, verdicts = judged.run, _own(judged)
     by_case = {verdict.case: verdict for verdict in verdicts}
     rows = ordered(run)
     cases = tuple(_case(row, by_case.get(row.case), rows) for row in rows)
     recommended, recommendation = recommend(cases, limits)
     shown, notes = pictures(run, judged.file)
-    headline, outcome = _headline(verdicts)
+    headline, outcome = _headline(run, verdicts)
     return RunFacts(
         file=judged.file,
         heading=heading(run),
@@ -75,7 +75,7 @@ def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | N
         against=_against(run, judged.baseline),
         attention=_attention(run, verdicts),
         recommended=recommended,
-        recommendation=recommendation,
+        recommendation="" if _streams_only(run) else recommendation,
         cases=cases,
         schemes=schemes(run),
         scaling=scaling(run, judged.file, sweeps),
@@ -88,6 +88,18 @@ def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | N
         repeat=_repeat(run),
         raw=judged.raw,
     )
+
+
+def _streams_only(run: Run) -> bool:
+    """Whether a run was of streams alone, which the gate does not judge."""
+    return bool(run.streams) and not run.rows and not run.failed
+
+
+def _own(judged: Judged) -> Sequence[Verdict]:
+    """Return the verdicts that say something of the run: where it timed nothing, no timed case is missing from it."""
+    if not _streams_only(judged.run):
+        return judged.verdicts
+    return [verdict for verdict in judged.verdicts if verdict.status is not Status.MISSING]
 
 
 def _case(row: Row, verdict: Verdict | None, rows: Sequence[Row]) -> CaseFacts:
@@ -139,8 +151,10 @@ def _attention(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*notes, *findings(run, verdicts), *remarks(run)]))
 
 
-def _headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+def _headline(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, str]:
     """Return the verdict on the whole run in a sentence, and whether it is bad, open or good."""
+    if _streams_only(run):
+        return f"Streams of {len(run.streams)} case{'s' if len(run.streams) > 1 else ''}; the gate judges none.", "open"
     counts = {status: sum(each.status is status for each in verdicts) for status in Status}
     told = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count) or "no case"
     bad, undecided = (sum(counts[status] for status in group) for group in (BAD, _UNDECIDED))
@@ -154,7 +168,9 @@ def _headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
 
 
 def _against(run: Run, baseline: Baseline | None) -> str:
-    """Return whose acceptance the run was judged by, in words."""
+    """Return whose acceptance the run was judged by, in words; nothing where nothing was judged."""
+    if _streams_only(run):
+        return ""
     entries = [] if baseline is None else [entry for entry in baseline.entries.values() if entry.case in run.rows]
     if not entries:
         return "Judged by the floors of each precision alone: no baseline was there."

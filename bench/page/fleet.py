@@ -32,7 +32,8 @@ def fleet(judged: Sequence[Judged]) -> Fleet:
     """Return the runs side by side as far as they are of one model and image set: nothing else can be compared."""
     names = _names(judged)
     groups: dict[tuple[str, str], list[int]] = {}
-    for index, each in enumerate(judged):
+    timed = [(index, each) for index, each in enumerate(judged) if each.run.rows]
+    for index, each in timed:
         key = str(each.run.suite["model"]["digest"]), str(each.run.suite["images"]["digest"])
         groups.setdefault(key, []).append(index)
     several = [group for group in groups.values() if len(group) > 1]
@@ -46,7 +47,7 @@ def fleet(judged: Sequence[Judged]) -> Fleet:
         comparisons=tuple(
             _comparison([judged[index] for index in group], [names[index] for index in group]) for group in several
         ),
-        apart=apart if alone else "",
+        apart=apart if alone and len(timed) > 1 else "",
     )
 
 
@@ -59,8 +60,8 @@ def _comparison(judged: Sequence[Judged], names: Sequence[str]) -> Comparison:
 
 
 def schemes(run: Run) -> Schemes | None:
-    """Return the schemes of a run on a GPU; None on a CPU."""
-    if not run.suite["machine"]["gpu"]:
+    """Return the schemes of a run on a GPU; None on a CPU, and where nothing was timed."""
+    if not run.suite["machine"]["gpu"] or not run.rows:
         return None
     sizes = tuple(sorted({row.batch_size for row in run.rows.values()}))
     return Schemes(sizes, tuple(_scheme(name, lines, run, sizes) for name, lines in SCHEMES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,7 @@ from bench.page.render import html, markdown
 from bench.page.sweeps import read_sweep
 from bench.page.values import FleetCell
 from bench.results import RunFileError, parse_run
+from bench.status import Status
 from tests.bench.page.rich import CASES, INT8, facts_of, pictures_json, rich_json, rich_run, roofline_json, stream_json
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
 
@@ -79,6 +81,26 @@ def test_streams_and_layers_are_in_milliseconds_an_image() -> None:
     assert dict(stream.stages_ms)["infer"] == pytest.approx(90.0)
     (layers,) = run.layers
     assert (layers.case, layers.bound_by, layers.layers[0].ms) == (INT8, "arithmetic", 6.0)
+
+
+def test_run_of_streams_alone_is_not_told_to_miss_what_it_was_not_to_time() -> None:
+    data = run_json(machine=GPU, selected=[INT8])
+    data["benchmarks"] = [{"name": "test_stream", "extra_info": {"stream": stream_json(INT8)}}]
+    run, baseline = parse_run(data, "a test's run"), baseline_of(row_json(INT8), machine=GPU)
+    judged = Judged("streams.json", run, judge_run(run, baseline), baseline)
+    assert [verdict.status for verdict in judged.verdicts] == [Status.MISSING]
+    found = facts([judged], Limits()).runs[0]
+    assert found.headline == "Streams of 1 case; the gate judges none."
+    assert (found.attention, found.recommendation, found.against, found.schemes) == ((), "", "", None)
+    for text in (html(facts([judged], Limits())), markdown(facts([judged], Limits()))):
+        assert "MISSING" not in text.partition("</style>")[2]
+        assert "Recommended" not in text.partition("</style>")[2]
+    timed = Judged("run.json", run_of(row_json(INT8), machine=GPU), ())
+    fleet = facts([judged, timed], Limits()).fleet
+    assert fleet is not None
+    assert (fleet.comparisons, fleet.apart) == ((), "")
+    lost = facts([replace(judged, run=parse_run({**data, "benchmarks": []}, "a test's run"))], Limits()).runs[0]
+    assert lost.headline.startswith("1 of 1 cases regressed, failed or vanished")
 
 
 def test_interrupted_stream_is_told_and_one_without_images_is_left_out() -> None:
