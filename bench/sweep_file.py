@@ -176,6 +176,14 @@ def table(data: Mapping[str, Any]) -> Table:
     return found
 
 
+def ended(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return why lines ended before the largest batch size, with the lines that each reason is of."""
+    found: dict[str, list[str]] = {}
+    for line, reason in data.get("ended", {}).items():
+        found.setdefault(reason.replace(f": {line.partition('-')[0]}: ", ": ", 1), []).append(line)
+    return found
+
+
 def _identity(data: Mapping[str, Any]) -> dict[str, Any]:
     machine, model = data["machine"], data["model"]
     height, width = data["image_size"]

@@ -98,8 +98,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"cannot sweep: {error}", file=sys.stderr)
         return 2
     Console(width=_WIDTH, highlight=False).print(sweep_file.table(data))
-    for line, reason in data.get("ended", {}).items():
-        print(f"- {line}: {reason}")
+    for reason, lines in sweep_file.ended(data).items():
+        print(f"- {', '.join(lines)}: {reason}")
     return status
 
 

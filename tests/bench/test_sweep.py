@@ -156,6 +156,18 @@ def test_line_that_ends_early_says_why_in_the_file_and_the_others_go_on(
     assert "- openvino-fp32: from batch 2 on: out of memory" in capsys.readouterr().out
 
 
+def test_lines_that_end_for_one_reason_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = {f"{name}-fp32": f"from batch 1 on: {name}: not here" for name in ("tensorrt", "torch2trt")}
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(stored(ended={**reasons, "torch-fp32": "from batch 8 on: no memory"})))
+    assert main(["sweep", "--from", str(path)]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert notes == [
+        "- tensorrt-fp32, torch2trt-fp32: from batch 1 on: not here",
+        "- torch-fp32: from batch 8 on: no memory",
+    ]
+
+
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
