@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """The largest magnitude that INT8 holds, by tensor."""
 
 _HEADER = re.compile(r"TRT-\w+-(?P<algorithm>\w+)Calibration(?P<version>\d*)")
-_STEPS = 127
+STEPS = 127
 """INT8 steps from zero to the end of a symmetric range."""
 _ROUNDING = 1 + 1e-5
 """Runs of one graph with other fusions differ in their last digits: that is no clipping."""
@@ -88,7 +88,7 @@ def read_cache(path: Path) -> tuple[str, dict[str, float]]:
         except (ValueError, struct.error) as error:
             msg = f"{path}: line {number} is no tensor with its scale: {line[:80]!r}"
             raise RangesError(msg) from error
-        found[name] = float(scale) * _STEPS
+        found[name] = float(scale) * STEPS
     return header["algorithm"] + header["version"], found
 
 
@@ -126,8 +126,8 @@ def _sums(sample: NDArray[np.float32], limit: float) -> NDArray[np.float64]:
         changed = sample
         clipped = np.count_nonzero(sample)
     else:
-        scale = np.float32(limit / _STEPS)
-        changed = sample - np.clip(np.rint(sample / scale), -_STEPS, _STEPS) * scale
+        scale = np.float32(limit / STEPS)
+        changed = sample - np.clip(np.rint(sample / scale), -STEPS, STEPS) * scale
         clipped = np.count_nonzero(np.abs(sample) > limit * _ROUNDING)
     squares = [float(np.square(part, dtype=np.float64).sum()) for part in (changed, sample)]
     return np.asarray([sample.size, clipped, *squares], dtype=np.float64)

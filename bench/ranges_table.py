@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.ranges import Compared
+    from bench.resizes import Resized
 
 
 def table(base: str, other: str, tensors: Sequence[Compared], images: int) -> Table:
@@ -47,3 +48,10 @@ def summary(base: str, other: str, tensors: Sequence[Compared]) -> str:
         f"its ranges are {ratio:.2f} of {base}'s in the median, and most is clipped of {most.tensor}, "
         f"{most.other.clipped:.2%}"
     )
+
+
+def resizes_told(name: str, found: Sequence[Resized], dice: float, case: str) -> list[str]:
+    """Return in lines what the ranges at both ends of each resize make of its values, and what that costs in Dice."""
+    lines = [f"{name}: a resize that hands its integers on multiplies its values by (range made / range read)"]
+    lines += [f"  {each.tensor:40} {each.factor:.3f} ({each.made:.3f} / {each.read:.3f})" for each in found]
+    return [*lines, f"  {case} with its resized maps so multiplied: mean Dice against FP32 {dice:.5f}"]

@@ -38,17 +38,18 @@ def build(
     folder: Path,
     options: Options,
     adjust: Callable[[Any, Any], None] = lambda network, config: None,  # noqa: ARG005 - nothing to adjust
-    calibrated: Path | None = None,
+    ranges: Path | None = None,
 ) -> None:
     """Build a plan and leave it in `folder` with its layers; `BuildError` or `OutOfMemoryError` on failure.
 
-    `adjust` may change the network and the builder's configuration before the build. `calibrated` is the graph whose
-    ranges a calibrator takes, where that is not the graph that is built.
+    `adjust` may change the network and the builder's configuration before the build. `ranges` is the file whose ranges
+    a calibrator takes, where that is not the one of the graph that is built.
     """
     _cuda.context()
     graph = fixed_graph(source.graph(options.graph), case.batch_size, source.image_size)
     _cuda.tidy()
-    ranges = calibrated or source.graph(options.graph)
+    if options.calibrator is not None and ranges is None:
+        ranges = ranges_path(source, folder, options.calibrator, source.graph(options.graph))
     plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, (graph, ranges, adjust)))
     (folder / PLAN).write_bytes(plan)
     (folder / FLOPS).write_text(json.dumps(graph.convolution_flops, indent=1), encoding="utf-8")
@@ -77,7 +78,7 @@ def _plan(
     case: Case,
     folder: Path,
     options: Options,
-    made_of: tuple[FixedGraph, Path, Callable[[Any, Any], None]],
+    made_of: tuple[FixedGraph, Path | None, Callable[[Any, Any], None]],
 ) -> bytes:
     graph, ranges, adjust = made_of
     with heard() as lines, ExitStack() as closing:
@@ -93,8 +94,8 @@ def _plan(
         if watcher is not None:
             config.progress_monitor = watcher
         feed = None
-        if options.calibrator is not None:
-            feed = _feed(source, case, ranges_path(source, folder, options.calibrator, ranges), progress)
+        if ranges is not None:
+            feed = _feed(source, case, ranges, progress)
         if feed is not None:
             closing.callback(feed.close)
             calibrating = calibrator(str(options.calibrator), feed)

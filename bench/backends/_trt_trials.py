@@ -12,6 +12,9 @@ import tensorrt as trt
 from bench.backend import BuildError
 from bench.backends import _trt_build
 from bench.backends._trt_build import LAYERS, ranges_path
+from bench.backends._trt_config import write_atomically
+from bench.ranges import RangesError, read_cache
+from bench.resizes import resizes, with_read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,6 +30,8 @@ _LAYOUTS = {"io-fp16": "LINEAR", "io-hwc8": "HWC8"}
 """float16 at the float ends, in rows or channels last (8 side by side, as FP16 kernels take them)."""
 _FLOATS = {"float-first": (0,), "float-last": (-1,), "float-ends": (0, -1)}
 """Convolutions kept in FP16 by flags; where the graph carries its precision, the graph's own steps do it."""
+_RESIZES = "resize-ranges"
+"""What a resize makes gets the range of what it reads: implicit INT8 would hand its integers on between two ranges."""
 _REFORMAT = re.compile("reformat", re.IGNORECASE)
 
 
@@ -38,7 +43,7 @@ def offers(options: Options) -> dict[str, tuple[str, ...]]:
         in_graph = options.typed or options.graph == "fp16"
         found |= dict.fromkeys(_LAYOUTS, ("half-io",) if in_graph else ())
     if options.calibrator is not None:
-        found |= dict.fromkeys(_FLOATS, ())
+        found |= dict.fromkeys((*_FLOATS, _RESIZES), ())
     return found | dict.fromkeys(_EFFORT, ())  # at the end: these builds take several times as long
 
 
@@ -55,11 +60,12 @@ def build(source: Source, plain: Source, case: Case, folder: Path, options: Opti
     """
     ranges = None
     if options.calibrator is not None:
-        ranges = plain.graph(options.graph)
-        file = ranges_path(source, folder, options.calibrator, ranges)
-        if not file.exists():
-            msg = f"{case}: the plain engine's calibrated ranges are gone from {file.parent.name}: build it again"
+        ranges = ranges_path(source, folder, options.calibrator, plain.graph(options.graph))
+        if not ranges.exists():
+            msg = f"{case}: the plain engine's calibrated ranges are gone from {ranges.parent.name}: build it again"
             raise BuildError(msg)
+        if _RESIZES in trials:
+            ranges = _evened(ranges, plain.graph(options.graph))
 
     def adjust(network: Any, config: Any) -> None:  # noqa: ANN401 - TensorRT's classes have no types
         for name in trials:
@@ -69,6 +75,17 @@ def build(source: Source, plain: Source, case: Case, folder: Path, options: Opti
                 _keep_float(network, config, _FLOATS[name])
 
     _trt_build.build(source, case, folder, _tuned(options, trials), adjust, ranges)
+
+
+def _evened(ranges: Path, graph: Path) -> Path:
+    """Write a calibration cache beside the given one whose resizes have one range at both ends; return its path."""
+    path = ranges.with_suffix(f".{_RESIZES}")
+    try:
+        found = resizes(graph, read_cache(ranges)[1])
+    except RangesError as error:
+        raise BuildError(str(error)) from error
+    write_atomically(path, with_read_ranges(ranges.read_bytes(), found))
+    return path
 
 
 def layers(folder: Path) -> tuple[int, int]:

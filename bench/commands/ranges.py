@@ -16,8 +16,9 @@ from bench.backends._onnx_tensors import activations
 from bench.cache import Cache
 from bench.case import Case, parse_case
 from bench.ranges import RangesError, compared, losses, read_cache
-from bench.ranges_table import summary, table
+from bench.ranges_table import resizes_told, summary, table
 from bench.reference import reference_masks
+from bench.resizes import dice_handed_on, resizes
 from bench.results import RunFileError, read_run
 from bench.source import NetworkSource, source_digest
 from bench.stored_images import stored_split
@@ -64,7 +65,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also give the N tensors that lose most the other range, one at a time, and measure the Dice",
     )
     parser.add_argument(
-        "--backend", choices=names(), default="onnxruntime", metavar="B", help="engines for --swap (%(default)s)"
+        "--resizes",
+        action="store_true",
+        help="also show what resizes that ignore their ranges would cost, as TensorRT 8.6's implicit INT8 has them",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=names(),
+        default="onnxruntime",
+        metavar="B",
+        help="engines for --swap and --resizes (%(default)s)",
     )
     parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
     parser.add_argument("--json", type=Path, help="write every tensor's figures here")
@@ -97,15 +107,27 @@ def run(options: argparse.Namespace) -> int:
         print(f"nothing to compare: {', '.join(sets) or 'no ranges'} without {_BASE} and another", file=sys.stderr)
         return 2
     _show(pairs, len(images), options.top, dice)
-    if options.swap:
-        try:
+    try:
+        if options.swap:
             _swap(source, sets, pairs, options)
-        except (UnavailableError, BuildError) as error:
-            print(error, file=sys.stderr)
-            return 2
+        if options.resizes:
+            _resizes(source, {name: ranges for name, ranges in sets.items() if name.startswith(_THEIRS)}, options)
+    except (UnavailableError, BuildError) as error:
+        print(error, file=sys.stderr)
+        return 2
     if options.json:
         options.json.write_text(json.dumps(_record(pairs), indent=1), encoding="utf-8")
     return 0
+
+
+def _resizes(source: NetworkSource, sets: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
+    """Print what each of TensorRT's sets of ranges makes of the resizes, and of the Dice of an FP32 engine."""
+    case = Case(options.backend, "fp32", 1)
+    images = stored_split(source.cache, "held-out", source.image_size)
+    judged_by = (images, reference_masks(source, images))
+    for name, ranges in sets.items():
+        found = resizes(source.graph("fp32"), ranges)
+        print("\n".join(resizes_told(name, found, dice_handed_on(source, case, found, judged_by), str(case))))
 
 
 def _swap(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from bench import backend
 from bench.backend import BuildError, OutOfMemoryError
@@ -85,7 +86,7 @@ def test_each_backend_offers_what_its_road_to_low_precision_can_do(fakes: Fakes)
     assert set(strong.offers(Case("tensorrt", "fp32", 1))) == ends
     assert set(strong.offers(Case("tensorrt", "int8", 1))) == ends | {"io-fp16", "io-hwc8"}
     assert set(weak.offers(Case("tensorrt_weak", "fp16", 1))) == ends | {"io-fp16", "io-hwc8"}
-    assert set(weak.offers(Case("tensorrt_weak", "int8", 1))) == ends | floats | {"io-fp16", "io-hwc8"}
+    assert set(weak.offers(Case("tensorrt_weak", "int8", 1))) == ends | floats | {"io-fp16", "io-hwc8", "resize-ranges"}
     assert strong.offers(Case("tensorrt", "int8", 1))["io-fp16"] == ()
     assert strong.offers(Case("tensorrt", "fp16", 1))["io-fp16"] == ("half-io",)
     fakes.tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED = 1
@@ -157,6 +158,24 @@ def test_trials_take_the_ranges_that_the_plain_engine_was_calibrated_to(fakes: F
     built(fakes, tmp_path, "tensorrt_weak", "int8", ["uint8-input"]).close()
     assert len(fakes.behaviour.batches) == 3  # the plain engine's, five images two by two
     assert len(list((tmp_path / "engines" / ".tensorrt").glob("calibration-minmax-*"))) == 1
+
+
+def test_a_resize_gets_the_range_it_reads_in_a_file_of_its_own(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.behaviour.ranges = "TRT-8600-MinMaxCalibration\nread: 3f800000\nmade: 3f000000\n"
+    resize = helper.make_node("Resize", ["read", "", "scales"], ["made"])
+    monkeypatch.setattr("bench.resizes.Nodes.of", lambda _, kind: [resize] if kind == "Resize" else [])
+    built(fakes, tmp_path, "tensorrt_weak", "int8", ["resize-ranges"]).close()
+    assert fakes.behaviour.read[-1] == b"TRT-8600-MinMaxCalibration\nread: 3f800000\nmade: 3f800000\n"
+    (plain,) = (tmp_path / "engines" / ".tensorrt").glob("calibration-minmax-*.cache")
+    assert plain.read_text() == fakes.behaviour.ranges
+
+
+def test_ranges_that_cannot_be_read_are_the_trials_own_error(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.ranges = "nothing of TensorRT's"
+    with pytest.raises(BuildError, match="not a calibration cache of TensorRT's"):
+        built(fakes, tmp_path, "tensorrt_weak", "int8", ["resize-ranges"])
 
 
 def test_without_those_ranges_nothing_is_calibrated_on_the_wrong_input(fakes: Fakes, tmp_path: Path) -> None:

@@ -122,11 +122,12 @@ def speak(behaviour: Behaviour, logger: Any) -> None:
 
 
 def _calibrate(behaviour: Behaviour, device: Device, calibrator: Any, shape: tuple[int, ...]) -> None:
-    if calibrator.read_calibration_cache() is not None:
+    behaviour.read.append(calibrator.read_calibration_cache())
+    if behaviour.read[-1] is not None:
         return
     while pointers := calibrator.get_batch(["image"]):
         behaviour.batches.append(device.view(pointers[0], shape).copy())
-    calibrator.write_calibration_cache(memoryview(f"ranges of {len(behaviour.batches)} batches".encode()))
+    calibrator.write_calibration_cache(memoryview(behaviour.ranges.encode()))
 
 
 def builder(behaviour: Behaviour, device: Device, logger: Any) -> Any:

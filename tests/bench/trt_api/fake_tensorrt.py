@@ -38,6 +38,10 @@ class Behaviour:
         self.network_flags: list[int] = []
         self.batches: list[Any] = []
         """The calibration batches that the builder read."""
+        self.ranges = "TRT-8600-MinMaxCalibration\nimage: 3f800000\n"
+        """The calibration cache that the builder writes."""
+        self.read: list[bytes | None] = []
+        """The calibration caches that the builder was given."""
         self.while_building: Callable[[], None] = lambda: None
         self.device_memory_size = 5 << 30
         self.captured: Callable[[], object] = lambda: None
