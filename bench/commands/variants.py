@@ -13,8 +13,8 @@ from rich.table import Table
 
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
 from bench.cache import Cache
-from bench.case import PRECISIONS, Case
-from bench.contest import try_variants
+from bench.case import PRECISIONS, Case, parse_case
+from bench.contest import Figures, Tried, try_variants
 from bench.machine import this_machine
 from bench.reference import reference_masks
 from bench.source import NetworkSource
@@ -27,14 +27,21 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from bench.contest import Figures, Tried
-
 _ROOT = Path(__file__).parents[2]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--backend", choices=names(), metavar="B", required=True, help=f"one of {', '.join(names())}")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--backend", choices=names(), metavar="B", help=f"one of {', '.join(names())}")
+    what.add_argument(
+        "--from",
+        dest="stored",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="show what --json wrote instead, building and measuring nothing",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, metavar="P", default="int8", help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
     parser.add_argument("--model", help="unet or unet-small (default: unet on a GPU, unet-small on a CPU)")
@@ -54,6 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line per variant; 2 where the backend cannot run the case or the plain engine cannot be built."""
+    if options.stored:
+        return _again(options.stored)
     case = Case(options.backend, options.precision, options.batch_size)
     device = _device(options.device)
     try:
@@ -80,6 +89,26 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(_record(source, case, options.turns, found), indent=1), encoding="utf-8")
     return 0
+
+
+def _again(paths: Sequence[Path]) -> int:
+    """Print the tables of files that this command wrote; 2 where one is none."""
+    for path in paths:
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            found = [_tried(each) for each in data["variants"]]
+            case, turns, machine = parse_case(data["case"]), int(data["turns"]), data["machine"]
+            told = f"{path}: {data['model']['name']}, {machine['gpu'] or machine['cpu']}"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return _refuse(f"{path}: not a file that --json wrote ({type(error).__name__}: {error})")
+        print(told)
+        _show(case, turns, found)
+    return 0
+
+
+def _tried(data: dict[str, Any]) -> Tried:
+    figures = data["figures"] and Figures(**data["figures"])
+    return Tried(data["name"], figures, data["fault"])
 
 
 def _device(wanted: str) -> Literal["cpu", "cuda"]:

@@ -18,6 +18,7 @@ from bench.contest import Tried, try_variants
 from bench.reference import reference_masks
 from bench.variants import combined, offered, variant_source
 from tests.bench.networks import quick, sections, tiny_source
+from tests.documents import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,3 +196,20 @@ def test_the_command_prints_a_line_per_variant_and_writes_what_it_measured(
     ratios = np.asarray(rows[0]["figures"]["seconds"]) / np.asarray(rows[1]["figures"]["seconds"])
     assert rows[1]["figures"]["ratio"] == pytest.approx(float(np.median(ratios)))
     assert rows[2] == {"name": "hopeless", "figures": None, "fault": "no [kernel] for this"}
+    assert main(["variants", "--from", str(out)]) == 0
+    title, *table = capsys.readouterr().out.splitlines()
+    assert title.startswith(f"{out}: unet-small, ")
+    assert table == text.splitlines()[-len(table) :]
+
+
+def test_what_is_no_file_of_variants_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in ("no JSON", "[]", '{"case": "openvino-int8-b2", "turns": 3, "variants": [{"name": "plain"}]}'):
+        (tmp_path / "other.json").write_text(content)
+        assert main(["variants", "--from", str(tmp_path / "other.json")]) == 2
+        assert capsys.readouterr().err.startswith(f"{tmp_path / 'other.json'}: not a file that --json wrote")
+
+
+def test_the_files_of_variants_in_docs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(str(path) for path in (ROOT / "docs" / "variants").glob("*.json"))
+    assert main(["variants", "--from", *files]) == 0
+    assert capsys.readouterr().out.count("\nplain ") == len(files)
