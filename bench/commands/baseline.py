@@ -56,10 +56,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"refused: {error}", file=sys.stderr)
         return 2
     print(f"{path}: {len(baseline.entries)} entries, {len(baseline.waivers)} waivers; read its diff, then commit it")
-    alone = [entry.case for entry in baseline.entries.values() if len(entry.builds) == 1]
+    newest = max((entry.current.accepted.when for entry in baseline.entries.values()), default="")
+    now = [entry for entry in baseline.entries.values() if entry.current.accepted.when == newest]
+    alone = [entry.case for entry in now if len(entry.builds) == 1]
     if options.action == "accept" and alone:
         print(
-            f"{len(alone)} cases were one engine in every run ({alone[0]} for one): where a builder is not"
+            f"{len(alone)} of these cases were one engine in every run ({alone[0]} for one): where a builder is not"
             " deterministic, runs with a --cache-dir each (make baseline FRESH=1) store how far its builds differ"
         )
     return 0
