@@ -48,6 +48,8 @@ BY_TEST = {
     "python -m bench tables --readme README.md": "tests/bench/test_tables.py::"
     "test_the_readme_shows_what_the_stored_runs_give",
     "python -m bench ranges": "tests/bench/test_ranges.py::test_our_own_calibrations_are_compared",
+    "python -m bench variants --from docs/variants/*.json": "tests/bench/test_variants.py::"
+    "test_the_files_of_variants_in_docs_are_shown",
     "make bench ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
     "make help": "tests/test_documented_commands.py::test_make_help_lists_every_target",
     "pytest --help": "tests/test_documents.py::test_help_of_pytest_lists_the_suite_s_options_in_groups",
