@@ -148,7 +148,7 @@ def test_names_joined_by_plus_go_together() -> None:
     known = offered(CASE, "cpu")
     both = combined("float-first+one-logit", known)
     assert (both.name, both.steps) == ("float-first+one-logit", ("float-first", "one-logit"))
-    with pytest.raises(ValueError, match="no variant 'level-5' of this case; there are one-logit, shared-concat"):
+    with pytest.raises(ValueError, match="no variant 'level-5' of this case; there are one-logit, float-first"):
         combined("one-logit+level-5", known)
 
 
