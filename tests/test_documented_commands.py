@@ -28,7 +28,7 @@ from bench.faults.verdicts import Outcome
 from bench.results import read_run
 from tests.bench.networks import SIZE, quick, trained
 from tests.documents import ROOT, example
-from tests.fixtures.sessions import FACTORY, QUICK, Desk, read
+from tests.fixtures.sessions import FACTORY, QUICK, Desk, on_one_core, read
 
 ONE = ("--backends=openvino", "--precisions=fp32", "--batch-sizes=1")
 TINY = ("--image-size=64", "--samples=2", "--model=mypackage.nets:make", "--weights=best.pt")
@@ -253,7 +253,9 @@ def test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measur
 
     def run(command: str, *more: str) -> str:
         words = [sys.executable, "-m", *shlex.split(command), *more]
-        answer = subprocess.run(words, cwd=copy, env=plain, check=False, capture_output=True, text=True)
+        answer = subprocess.run(
+            words, cwd=copy, env=plain, check=False, capture_output=True, text=True, preexec_fn=on_one_core
+        )
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
 from bench.cache import Cache
+from bench.machine import this_machine
 from bench.source import NetworkSource
 from models.images import builtin, normalise
 from models.network import Network
@@ -56,6 +58,18 @@ def quick() -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let this process take its machine for one of a single core in the block, and know better after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+        this_machine.cache_clear()
+        try:
+            yield
+        finally:
+            this_machine.cache_clear()
 
 
 @cache
