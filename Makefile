@@ -14,6 +14,9 @@ RUNS ?= $(if $(GPU),10,5)
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).
 WORKERS := $(if $(GPU),-n auto,-n 2)
+# The tests of torch.compile's masks compile as well, for more than a minute: ALL=1 runs them on a CPU too, and so does CI.
+TESTS ?= tests/
+PROVED := $(if $(GPU)$(ALL),,-k "not (test_masks and torch_compile)")
 # An interpreter that has everything already (PY=python3) skips the installation.
 PY ?= $(VENV)/bin/python
 READY := $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready$(if $(GPU),-gpu))
@@ -29,8 +32,8 @@ install: $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA a
 bench: $(READY) ## time and judge every precision here; writes benchmark.json (OPTIONS="--images DIR", ALL=1: torch.compile too)
 	$(PY) -m pytest bench/ --benchmark-json benchmark.json --benchmark-columns median,iqr,ops,rounds $(SWEEP) $(OPTIONS)
 
-test: $(READY) ## prove the suite: unit tests, then the masks of real engines against FP32 and the baseline
-	$(PY) -m pytest tests/ --batch-sizes 1 $(WORKERS) $(OPTIONS)
+test: $(READY) ## prove the suite: unit tests, and the masks of real engines against FP32 and the baseline (ALL=1: torch.compile too)
+	$(PY) -m pytest $(TESTS) --batch-sizes 1 $(WORKERS) $(PROVED) $(OPTIONS)
 
 test-tensorrt-api: $(READY) ## prove every TensorRT 10 and 11 name the backends use, against the real bindings
 	$(PY) -m tests.bench.trt_api.bindings

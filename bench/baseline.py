@@ -13,6 +13,7 @@ import jsonschema
 
 from bench.checksum import FIELD, checksum
 from bench.entries import Acceptance, Baseline, BaselineEntry, Record, StoredRun, Waiver
+from bench.schema import check
 from bench.visits import Visit
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def load_baseline(path: Path) -> Baseline | None:
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        jsonschema.validate(data, JSON_SCHEMA)
+        check(data, JSON_SCHEMA)
     except (OSError, ValueError) as error:
         msg = f"{path}: not a baseline file: {error}"
         raise BaselineError(msg) from error
@@ -115,7 +116,7 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
         "entries": [_packed(baseline.entries[key]) for key in sorted(baseline.entries)],
     }
     data[FIELD] = _digest(data)
-    jsonschema.validate(json.loads(json.dumps(data)), JSON_SCHEMA)
+    check(json.loads(json.dumps(data)), JSON_SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".baseline-")
     try:

@@ -11,6 +11,7 @@ import jsonschema
 
 from bench.case import PRECISIONS
 from bench.checksum import FIELD, run_checksum
+from bench.schema import check
 from bench.visits import Visit
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
         msg = f"{origin}: not a run of this suite (schema {SCHEMA}); pytest bench/ --benchmark-json FILE writes one"
         raise RunFileError(msg)
     try:
-        jsonschema.validate(suite, _SUITE)
+        check(suite, _SUITE)
         rows = [_row(item["extra_info"]) for item in data["benchmarks"] if "case" in item["extra_info"]]
         streams = [
             _stream(item["extra_info"]["stream"]) for item in data["benchmarks"] if "stream" in item["extra_info"]
@@ -198,7 +199,7 @@ def parse_run(data: Any, origin: str) -> Run:  # noqa: ANN401 - checked here
 
 
 def _stream(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    jsonschema.validate(info, _STREAM)
+    check(info, _STREAM)
     return info
 
 
@@ -207,7 +208,7 @@ def _visit(item: Mapping[str, Any]) -> Visit:
 
 
 def _row(info: Mapping[str, Any]) -> Row:
-    jsonschema.validate(info, _ROW)
+    check(info, _ROW)
     if len(info["images"]) != len(info["dice_fp32"]["per_image"]):
         msg = f"{info['case']}: {len(info['images'])} images, but Dice of {len(info['dice_fp32']['per_image'])}"
         raise jsonschema.ValidationError(msg)

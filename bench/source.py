@@ -13,6 +13,7 @@ import torch
 import models.graphs
 import models.quantize
 import models.unsigned
+import models.variants
 from bench.machine import physical_cores
 from models.graphs import GraphError
 from models.images import normalise
@@ -64,7 +65,10 @@ class NetworkSource:
             "kind": kind,
             "size": list(self.image_size),
             "code": source_digest(
-                *(Path(str(module.__file__)) for module in (models.graphs, models.quantize, models.unsigned))
+                *(
+                    Path(str(module.__file__))
+                    for module in (models.graphs, models.quantize, models.unsigned, models.variants)
+                )
             ),
             "versions": {name: metadata.version(name) for name in ("torch", "onnx", "onnxruntime")},
         }

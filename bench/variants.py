@@ -83,7 +83,9 @@ def offered(case: Case, device: str) -> dict[str, Variant]:
         return {}
     found = {step: Variant(step, (step,)) for step in _ANYWHERE}
     if graph.startswith("int8"):
-        found |= {step: Variant(step, (step,)) for step in VARIANTS}
+        # Graphs with unsigned activations join one scale as they are.
+        joined = {"shared-concat"} if graph.endswith("-unsigned") else set()
+        found |= {step: Variant(step, (step,)) for step in VARIANTS if step not in joined}
     if case.precision == "int8" and graph.startswith("int8"):
         found[PERCENTILE] = Variant(PERCENTILE, (PERCENTILE,))
     if trials is not None:

@@ -17,7 +17,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from models.ends import ENDS
 from models.quantize import CALIBRATIONS, calibrate, quantize
 from models.unsigned import unsigned
-from models.variants import VARIANTS
+from models.variants import VARIANTS, shared_concat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,8 +93,11 @@ def to_int8_typed(int8: Path, path: Path) -> None:
 
 
 def to_int8_unsigned(int8: Path, path: Path) -> None:
-    """Write the form of a Q/DQ graph that ONNX Runtime and OpenVINO fuse on CPUs."""
-    _save(unsigned(onnx.load(int8)), path)
+    """Write the form of a Q/DQ graph that ONNX Runtime and OpenVINO fuse on CPUs.
+
+    Concatenations join one scale, which ONNX Runtime does in UINT8 then, and in FP32 otherwise.
+    """
+    _save(shared_concat(_sorted(unsigned(onnx.load(int8)))), path)
 
 
 def to_variant(graph: Path, steps: Sequence[str], path: Path) -> None:

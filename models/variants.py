@@ -17,20 +17,19 @@ if TYPE_CHECKING:
 def shared_concat(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give both inputs of each concatenation the scale of its output, so that joining them moves bytes only.
 
-    The output's range holds the inputs' ranges. What else reads an input in INT8 reads it at that scale too: one INT8
-    tensor serves both.
+    The output's range holds the inputs' ranges. What else reads an input in INT8 reads it at that scale too, and so
+    does what reads its maxima: one INT8 tensor serves all. Where the output is signed and an input unsigned, neither
+    changes.
     """
     graph = Nodes(model)
     for concat in graph.of("Concat"):
         quantize = next((node for node in graph.readers(concat.output[0]) if node.op_type == PAIR[0]), None)
-        if quantize is None:
+        if quantize is None or len({_type(graph, node) for node in (quantize, *_before(graph, concat))}) > 1:
             continue
         scale = list(quantize.input[1:])
         for index, name in enumerate(list(concat.input)):
-            for other in graph.readers(name):
-                if other.op_type == PAIR[0]:
-                    for node in (other, *graph.readers(other.output[0])):
-                        node.input[1:] = scale
+            if _quantized_at(graph, name, scale):
+                continue
             pair = [
                 helper.make_node(PAIR[0], [name, *scale], [f"{name}_joined_q"]),
                 helper.make_node(PAIR[1], [f"{name}_joined_q", *scale], [f"{name}_joined"]),
@@ -58,6 +57,29 @@ def float_last(model: onnx.ModelProto) -> onnx.ModelProto:
 def float_ends(model: onnx.ModelProto) -> onnx.ModelProto:
     """Leave the first and the last convolution unquantized."""
     return float_last(float_first(model))
+
+
+def _before(graph: Nodes, concat: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Return the nodes that dequantize a concatenation's inputs."""
+    found = [graph.producers.get(name) for name in concat.input]
+    return [node for node in found if node is not None and node.op_type == PAIR[1]]
+
+
+def _type(graph: Nodes, node: onnx.NodeProto) -> int:
+    """Return the ONNX type that a node quantizes to or dequantizes from: its zero point's."""
+    return int(graph.weights[node.input[2]].data_type)
+
+
+def _quantized_at(graph: Nodes, name: str, scale: list[str]) -> bool:
+    """Quantize at a scale where a tensor, or its maxima, is quantized; return whether the tensor itself was."""
+    plain = graph.before_pair(name)
+    pools = [node.output[0] for reader in (name, plain) for node in graph.readers(reader) if node.op_type == "MaxPool"]
+    for tensor in (plain, *pools):
+        for quantize in graph.readers(tensor):
+            if quantize.op_type == PAIR[0]:
+                for node in (quantize, *graph.readers(quantize.output[0])):
+                    node.input[1:] = scale
+    return plain != name
 
 
 VARIANTS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -25,9 +26,9 @@ from bench.baseline import load_baseline
 from bench.checksum import sealed
 from bench.faults.verdicts import Outcome
 from bench.results import read_run
-from tests.bench.networks import SIZE, trained
+from tests.bench.networks import SIZE, quick, trained
 from tests.documents import ROOT, example
-from tests.fixtures.sessions import FACTORY, QUICK, Desk, read
+from tests.fixtures.sessions import FACTORY, QUICK, Desk, on_one_core, read
 
 ONE = ("--backends=openvino", "--precisions=fp32", "--batch-sizes=1")
 TINY = ("--image-size=64", "--samples=2", "--model=mypackage.nets:make", "--weights=best.pt")
@@ -89,9 +90,10 @@ class Place:
             session = self.desk.run(*at_root, *QUICK)
             sys.stdout.write(session.text)  # what pytest shows where the status is another
             return session.status
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.desk.folder)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(pytest.MonkeyPatch.context()).chdir(self.desk.folder)
             cache = f"--cache-dir={self.desk.cache}"
+            stack.enter_context(quick())
             if words[2] == "models.train":
                 return models.train.main(words[3:])
             return main([*words[3:], *([cache] if words[3] in {"stream", "sweep", "variants", "trace"} else [])])
@@ -180,14 +182,44 @@ def test_make_help_lists_every_target() -> None:
     assert sorted(line.split()[0] for line in shown.splitlines()) == sorted(targets)
 
 
+@pytest.mark.parametrize(
+    ("target", "runs"), [("bench", "bench/ --benchmark-json benchmark.json"), ("test", "tests/ --batch-sizes 1")]
+)
 @pytest.mark.parametrize(("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False)])
-def test_all_leaves_nothing_out(words: tuple[str, ...], left_out: bool) -> None:  # noqa: FBT001 - a parameter
+def test_all_leaves_nothing_out(
+    target: str,
+    runs: str,
+    words: tuple[str, ...],
+    left_out: bool,  # noqa: FBT001 - a parameter
+) -> None:
     recipe = subprocess.run(
-        ["make", "-n", "bench", f"PY={sys.executable}", *words],  # noqa: S607 - whichever make there is
+        ["make", "-n", target, f"PY={sys.executable}", *words],  # noqa: S607 - whichever make there is
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    assert f"{sys.executable} -m pytest bench/ --benchmark-json benchmark.json" in recipe
+    assert f"{sys.executable} -m pytest {runs}" in recipe
     assert ("-k" in shlex.split(recipe)) is left_out
+
+
+def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(place: Place) -> None:
+    recipe = subprocess.run(
+        ["make", "-n", "test", f"PY={sys.executable}"],  # noqa: S607 - whichever make there is
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    words = shlex.split(recipe)
+    sieve = words[words.index("-k") + 1]
+
+    def collected(*options: str) -> set[str]:
+        shown = place.desk.run(
+            str(ROOT / "tests" / "accuracy"), str(ROOT / "tests" / "bench" / "test_conformance.py"),
+            "--collect-only", "-q", "--device=cpu", "--batch-sizes=1", *options,
+        ).text  # fmt: skip
+        return set(re.findall(r"^\S+::\S+$", shown, re.MULTILINE))
+
+    left_out = collected() - collected("-k", sieve)
+    assert len({name.partition("[")[2] for name in left_out}) >= 2
+    assert all("test_masks.py" in name and "[torch_compile-" in name for name in left_out)
+    assert left_out == {name for name in collected("-k", "torch_compile") if "test_masks.py" in name}
+    assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
 
 
 def test_shell_completes_after_the_lines_of_the_documents(tmp_path: Path) -> None:
@@ -221,7 +253,9 @@ def test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measur
 
     def run(command: str, *more: str) -> str:
         words = [sys.executable, "-m", *shlex.split(command), *more]
-        answer = subprocess.run(words, cwd=copy, env=plain, check=False, capture_output=True, text=True)
+        answer = subprocess.run(
+            words, cwd=copy, env=plain, check=False, capture_output=True, text=True, preexec_fn=on_one_core
+        )
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import subprocess
 import sys
@@ -51,6 +53,7 @@ BY_TEST = {
     "python -m bench variants --from docs/variants/*.json": "tests/bench/test_variants.py::"
     "test_the_files_of_variants_in_docs_are_shown",
     "make bench ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
+    "make test ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
     "make help": "tests/test_documented_commands.py::test_make_help_lists_every_target",
     "pytest --help": "tests/test_documents.py::test_help_of_pytest_lists_the_suite_s_options_in_groups",
     "python -m bench --help": "tests/bench/test_main.py::test_help_lists_every_command_with_its_first_line",
@@ -106,15 +109,16 @@ def pytest_help() -> str:
     return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
-def known_options(pytest_help: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+@pytest.fixture(scope="module")
+def known_options(pytest_help: str) -> set[str]:
     """Every long option of pytest with this suite, of `python -m bench`, of the harness and of training."""
     every = [parser for name in summaries() for parser in parsers(of_command(name))]
     found = {option for parser in every for action in parser._actions for option in action.option_strings}
+    shown = io.StringIO()
     for program in (bench.harness.main, models.train.main):
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit), contextlib.redirect_stdout(shown):
             program(["--help"])
-    return found | set(re.findall(r"--[a-z][a-z0-9-]+", pytest_help + capsys.readouterr().out))
+    return found | set(re.findall(r"--[a-z][a-z0-9-]+", pytest_help + shown.getvalue()))
 
 
 @pytest.mark.parametrize("name", FILES)

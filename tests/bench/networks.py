@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import gc
+import os
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
 from bench.cache import Cache
+from bench.machine import this_machine
 from bench.source import NetworkSource
 from models.images import builtin, normalise
 from models.network import Network
@@ -30,20 +32,44 @@ _STEPS = 60
 _RATE = 1e-2
 
 
+_SHORT: dict[str, Any] = {
+    "bench.contest._ROUND_S": 0.01,
+    "bench.again._VISIT_S": 0.1,
+    "bench.stream.measure.ENGINE_S": 0.02,
+    "bench.timing.warm_up.__defaults__": (0.02,),
+    "bench.roofline.ceilings._SIZES": {"cpu": (256, 512), "cuda": (2048,)},
+    "bench.roofline.ceilings._COPY_BYTES": {"cpu": 1 << 24, "cuda": 1 << 24},
+}
+"""How long things are timed, in seconds, and on how much, where the figures are not what is tested."""
+
+
 @contextmanager
 def quick() -> Iterator[None]:
-    """Run the block with one PyTorch thread and without looking for garbage in what was imported before.
+    """Run the block with one PyTorch thread, timing things for a moment only.
 
-    At these sizes threads wait for each other longer than they compute, and what measures memory collects garbage.
+    At these sizes threads wait for each other longer than they compute.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        torch.set_num_threads(threads)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _SHORT.items():
+            patch.setattr(name, value)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let this process take its machine for one of a single core in the block, and know better after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+        this_machine.cache_clear()
+        try:
+            yield
+        finally:
+            this_machine.cache_clear()
 
 
 @cache

@@ -67,6 +67,15 @@ def test_narrow_weights_stay_within_7_bits_and_near_what_they_were(source: Netwo
         assert np.abs(quantized * scale - weight).max() <= before[name][1].max() * 1.001
 
 
+def test_concatenations_join_bytes(source: NetworkSource) -> None:
+    batch = np.zeros((2, 1, *source.image_size), np.float32)
+    with quick(), open_engine(source, CASE) as opened:
+        events = _ort.profile(str(opened.folder / "model.ort"), "cpu", 1, batch)
+    names = [str(event.get("args", {}).get("op_name")) for event in events if event["name"].endswith("_kernel_time")]
+    assert names.count("QLinearConcat") == 4
+    assert "Concat" not in names
+
+
 def _weights(model: onnx.ModelProto) -> dict[str, tuple[Any, Any]]:
     """Return each quantized weight with its scale, shaped to divide it."""
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

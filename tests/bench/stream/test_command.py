@@ -17,7 +17,7 @@ from bench.fidelity import predict
 from bench.stream.writer import FolderError, MaskFolder, MaskWriter
 from models.images import from_folder
 from models.weights import save_weights
-from tests.bench.networks import quick, sections, tiny_source, trained
+from tests.bench.networks import one_core, quick, sections, tiny_source, trained
 from tests.fixtures.sessions import FACTORY, read
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ class Place:
 
     def run(self, *arguments: str, precision: str = "fp32") -> int:
         """Run the command on one thread."""
-        with quick(), pytest.MonkeyPatch.context() as patch:
+        with quick(), one_core(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
             return main([
                 "stream", f"--images={self.images}", f"--out={self.out}", "--backend=openvino", "--batch-size=1",
                 f"--precision={precision}", "--model=tinynet:make", f"--weights={self.folder / 'tiny.safetensors'}",
