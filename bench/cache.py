@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 _MANIFEST = "manifest.json"
 _PARTS = 5
 """Parts of a key's field that are named when it changed."""
+
+
+class _Stamp(NamedTuple):
+    """What of a file changes when its contents do, without reading them."""
+
+    inode: int
+    size: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +54,21 @@ class Cache:
     anew: frozenset[str] = frozenset()
     """Kinds of which this object takes nothing that it did not build itself; what it builds replaces what is stored."""
     _own: set[Path] = field(default_factory=set, init=False, repr=False)
+    _proved: dict[Path, dict[str, _Stamp]] = field(default_factory=dict, init=False, repr=False)
+    """The stamps of all files of each folder that this object found whole, from before it read them."""
 
     def entry(self, kind: str, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry of `key`, calling `build` with an empty folder when it is not there or not whole.
 
         `kind` and `name` are for people: they begin the folder's name. A failing build leaves nothing new behind.
+        Each object reads all of an entry to prove it whole, and again once a file's size or time has changed.
         """
         text = json.dumps(dict(key), sort_keys=True)
         folder = self.root / kind / f"{name}-{_sha256(text.encode())[:20]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if folder.exists():
-                fault = _fault(folder, text)
+                fault = self._prove(folder, text)
                 unwanted = kind in self.anew and folder not in self._own
                 if fault is None and not unwanted:
                     return _found(folder, built=False)
@@ -70,6 +81,16 @@ class Cache:
             self._own.add(folder)
             self.builds.append(f"{kind}/{name}")
             return _found(folder, built=True)
+
+    def _prove(self, folder: Path, text: str) -> str | None:
+        """Return what is wrong with a stored entry, or None; one that was whole and has changed nowhere is not read."""
+        stamps = {str(path.relative_to(folder)): _stamp(path) for path in folder.rglob("*") if path.is_file()}
+        if self._proved.get(folder) == stamps:
+            return None
+        fault = _fault(folder, text)
+        if fault is None:
+            self._proved[folder] = stamps
+        return fault
 
     def _explain(self, folder: Path, kind: str, name: str, text: str) -> None:
         """Say what changed since the newest stored thing of the same name, if there is one."""
@@ -146,6 +167,11 @@ def _fault(folder: Path, text: str) -> str | None:
         if _file_sha256(path) != digest:
             return f"has a damaged file {name}"
     return None
+
+
+def _stamp(path: Path) -> _Stamp:
+    found = path.stat()
+    return _Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _file_sha256(path: Path) -> str:

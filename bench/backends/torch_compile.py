@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch._inductor
-from torch._inductor.async_compile import shutdown_compile_workers
 from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
+from bench.backends._compiler_files import compiler_cache, copy_compiled, leave_probes, scratch
 from bench.backends._torch import (
     HALF,
     PRECISIONS,
@@ -24,7 +23,7 @@ from bench.backends._torch import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from bench.backend import Engine, Source
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 READS: Literal["module", "graph"] = "module"
 
 _MODES = {"cpu": "default", "cuda": "max-autotune"}
-_CACHE_VARIABLES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 _FORMATS = "formats.json"
 
 __all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
@@ -61,24 +59,40 @@ def build(source: Source, case: Case, folder: Path) -> None:
     """Compile, and leave the compiler's own cache and the number formats of its graph in `folder`."""
     torch.set_num_threads(source.threads)
     flops = _GraphFlops()
-    with memory_errors(case), _compiler_cache(folder):
-        engine = _engine(source, case, flops)
-        engine.enqueue()
-        engine.synchronize()
-        engine.close()
+    with memory_errors(case), scratch(folder.parent) as place:
+        with compiler_cache(place):
+            if source.device == "cpu":
+                leave_probes(place)
+            engine = _engine(source, case, flops, torch.compiler.reset)
+            engine.enqueue()
+            engine.synchronize()
+            engine.close()
+        copy_compiled(place, folder)
     (folder / _FORMATS).write_text(json.dumps(flops.shares()), encoding="utf-8")
 
 
 def load(source: Source, case: Case, folder: Path) -> Engine:
-    """Return the compiled network, its kernels taken from `folder`, run until its CUDA graph is captured."""
+    """Return the compiled network, run until its CUDA graph is captured.
+
+    Its kernels are taken from a copy of `folder`, which lies beside it until the engine is closed.
+    """
     torch.set_num_threads(source.threads)
-    with memory_errors(case), _compiler_cache(folder):
-        engine = _engine(source, case, _GraphFlops())
-        for _ in range(3):
-            engine.enqueue()
-        engine.synchronize()
-    engine.achieved = json.loads((folder / _FORMATS).read_text(encoding="utf-8"))
-    prove_tf32(engine, source.device)
+    release = ExitStack()
+    try:
+        place = release.enter_context(scratch(folder.parent))
+        # The compiler keeps modules alive in its own cache until it is reset.
+        release.callback(torch.compiler.reset)
+        copy_compiled(folder, place)
+        with memory_errors(case), compiler_cache(place):
+            engine = _engine(source, case, _GraphFlops(), release.close)
+            for _ in range(3):
+                engine.enqueue()
+            engine.synchronize()
+        engine.achieved = json.loads((folder / _FORMATS).read_text(encoding="utf-8"))
+        prove_tf32(engine, source.device)
+    except BaseException:
+        release.close()
+        raise
     return engine
 
 
@@ -101,20 +115,22 @@ class _GraphFlops:
         return as_shares(self._by_format)
 
 
-def _engine(source: Source, case: Case, flops: _GraphFlops) -> TorchEngine:
+def _engine(source: Source, case: Case, flops: _GraphFlops, release: Callable[[], object]) -> TorchEngine:
     """Return the network behind `torch.compile`; it compiles, or finds its kernels, at the first inference."""
     # Other cases' compiled code would count against the recompilation limit of the same forward.
     torch.compiler.reset()
     module = _Typed(source.module(), HALF.get(case.precision, torch.float32)).to(source.device)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a keyword torch leaves untyped
     options = torch._inductor.list_mode_options(_MODES[source.device])  # noqa: SLF001 - the documented mode query
+    # A kernel inside the stored graph looks for its tuning at the absolute path where it was built; one from the
+    # compiler's folder looks there.
+    options["bundle_triton_into_fx_graph_cache"] = False
 
     def backend(graph: torch.fx.GraphModule, inputs: Any) -> Any:  # noqa: ANN401 - Inductor's types
         return compile_fx(graph, inputs, inner_compile=flops.compile, config_patches=options)
 
     run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, dynamic=False, backend=backend)
-    # The compiler keeps modules alive in its own cache until it is reset.
-    engine = TorchEngine(case, source, run, torch.channels_last, torch.compiler.reset)
+    engine = TorchEngine(case, source, run, torch.channels_last, release)
     engine.engine_bytes = sum(tensor.nbytes for tensor in module.state_dict().values())
     return engine
 
@@ -130,21 +146,3 @@ class _Typed(torch.nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.network(image.to(self.dtype))
         return logits.float()
-
-
-@contextmanager
-def _compiler_cache(folder: Path) -> Iterator[None]:
-    """Make the compiler and its worker processes keep everything they make in `folder` while the block runs."""
-    before = {name: os.environ.get(name) for name in _CACHE_VARIABLES}
-    os.environ.update({name: str(folder.resolve() / name.partition("_")[0].lower()) for name in _CACHE_VARIABLES})
-    try:
-        yield
-    finally:
-        # Workers that compile GPU kernels live on with the folder they were started for: the next case needs new ones.
-        if torch.cuda.is_available():
-            shutdown_compile_workers()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
