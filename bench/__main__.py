@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Protocol, cast
 
+_INTERRUPTED = 130
+"""What a shell gives for a program that Ctrl-C ended."""
 _COMMANDS = Path(__file__).parent / "commands"
 _EPILOG = "`python -m bench COMMAND --help` lists a command's options. CONTRIBUTING.md says how a shell completes them."
 _ARGCOMPLETE = "_ARGCOMPLETE"
@@ -28,7 +30,7 @@ class Command(Protocol):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status; 2 also for a wrong command line."""
+    """Run one command and return its exit status; 2 also for a wrong command line, 130 where Ctrl-C ended it."""
     given = sys.argv[1:] if arguments is None else arguments
     completing = _ARGCOMPLETE in os.environ
     name = (_being_typed() if completing else given)[:1]
@@ -38,7 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
-    return _command(options.command).run(options)
+    try:
+        return _command(options.command).run(options)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped: bench {options.command}\n")
+        return _INTERRUPTED
 
 
 def command_line(name: str | None) -> argparse.ArgumentParser:

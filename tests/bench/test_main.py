@@ -173,6 +173,17 @@ def test_unknown_command_lists_the_valid_ones(capsys: pytest.CaptureFixture[str]
     assert "gate" in capsys.readouterr().err
 
 
+def test_ctrl_c_ends_any_command_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.commands.gate.run", interrupted)
+    assert main(["gate", "run.json"]) == 130
+    assert capsys.readouterr().err == "stopped: bench gate\n"
+
+
 def test_reader_that_has_seen_enough_is_no_fault() -> None:
     stored = next((ROOT / "fixtures" / "baselines").glob("*.json"))
     command = [sys.executable, "-m", "bench", "baseline", "show", "--baseline", str(stored)]
