@@ -9,7 +9,7 @@ import numpy as np
 from bench.backend import UnavailableError, load_backend, names
 from bench.case import Case
 from bench.engines import engine_key, open_engine
-from bench.fidelity import Reference, predict
+from bench.fidelity import Reference, judge, predict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +55,10 @@ def reference_masks(source: NetworkSource, images: ImageSet) -> Reference:
     )
     with np.load(entry.folder / "masks.npz") as stored:
         return Reference(stored["labels"], int(stored["classes"]))
+
+
+def mean_dice(source: NetworkSource, case: Case, name: str, judged_by: tuple[ImageSet, Reference]) -> float:
+    """Return the target's mean Dice against FP32 of the engine that a source gives, whose files lie under `name`."""
+    with open_engine(source, case, name=name) as opened:
+        fidelity = judge(opened.engine, judged_by[0], case.batch_size, judged_by[1])
+    return float(fidelity.fp32[:, 1:].mean())

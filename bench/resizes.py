@@ -11,10 +11,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from bench.engines import open_engine
-from bench.fidelity import judge
 from bench.ranges import STEPS
-from bench.source import NetworkSource, source_digest
+from bench.reference import mean_dice
+from bench.source import NetworkSource, plain_name, source_digest
 from models.nodes import Nodes
 
 if TYPE_CHECKING:
@@ -96,10 +95,9 @@ class HandedOn(NetworkSource):
         if kind != "fp32":
             return entry
         key = {"fp32": entry.digest, "factors": dict(self.factors), "code": source_digest(Path(__file__))}
-        name = "".join(letter if letter.isalnum() else "-" for letter in self.network.name)
         return self.cache.entry(
             "resizes",
-            name,
+            plain_name(self.network.name),
             key,
             lambda folder: handed_on(entry.folder / "model.onnx", self.factors, folder / "model.onnx"),
         )
@@ -109,8 +107,5 @@ def dice_handed_on(
     source: NetworkSource, case: Case, found: Sequence[Resized], judged_by: tuple[ImageSet, Reference]
 ) -> float:
     """Return the mean Dice against FP32 of an FP32 engine that differs in its resizes alone."""
-    parts = (source.network, source.calibration_set, source.image_size, source.device, source.cache, source.threads)
-    changed = HandedOn(*parts, factors={each.tensor: each.factor for each in found}, plain=source)
-    with open_engine(changed, case, name=f"{case.id}-resizes") as opened:
-        fidelity = judge(opened.engine, judged_by[0], case.batch_size, judged_by[1])
-    return float(fidelity.fp32[:, 1:].mean())
+    changed = HandedOn(*source.parts, factors={each.tensor: each.factor for each in found}, plain=source)
+    return mean_dice(changed, case, f"{case.id}-resizes", judged_by)

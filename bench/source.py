@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from models.network import Network
 
 
+FORM_FILES = tuple(Path(str(module.__file__)) for module in (models.quantize, models.unsigned, models.variants))
+"""The code that decides an INT8 graph of given ranges."""
+
+
 @dataclass(slots=True)
 class NetworkSource:
     """The `Source` that backends build from; graphs are made on first use and kept in the cache."""
@@ -38,6 +42,11 @@ class NetworkSource:
     device: Literal["cpu", "cuda"]
     cache: Cache
     threads: int = field(default_factory=physical_cores)
+
+    @property
+    def parts(self) -> tuple[Network, ImageSet, tuple[int, int], Literal["cpu", "cuda"], Cache, int]:
+        """What a source of other graphs of the same is made from, in the order of the fields."""
+        return self.network, self.calibration_set, self.image_size, self.device, self.cache, self.threads
 
     def say(self, text: str) -> None:
         """Tell the person who waits how a build gets on."""
@@ -64,18 +73,16 @@ class NetworkSource:
             "network": self.network.digest,
             "kind": kind,
             "size": list(self.image_size),
-            "code": source_digest(
-                *(
-                    Path(str(module.__file__))
-                    for module in (models.graphs, models.quantize, models.unsigned, models.variants)
-                )
-            ),
+            "code": source_digest(Path(str(models.graphs.__file__)), *FORM_FILES),
             "versions": {name: metadata.version(name) for name in ("torch", "onnx", "onnxruntime")},
         }
         if kind.startswith("int8"):
             key["calibration"] = self.calibration_set.digest
         return self.cache.entry(
-            "graph", f"{_plain(self.network.name)}-{kind}", key, lambda folder: self._make(kind, folder / "model.onnx")
+            "graph",
+            f"{plain_name(self.network.name)}-{kind}",
+            key,
+            lambda folder: self._make(kind, folder / "model.onnx"),
         )
 
     def _make(self, kind: str, path: Path) -> None:
@@ -113,5 +120,6 @@ def source_digest(*files: Path) -> str:
     return digest.hexdigest()
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a network's name as the beginning of a folder's."""
     return "".join(letter if letter.isalnum() else "-" for letter in Path(name).name)

@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import models.quantize
 import models.symmetric
-import models.unsigned
-from bench.engines import open_engine
-from bench.fidelity import judge
-from bench.source import NetworkSource, source_digest
+from bench.reference import mean_dice
+from bench.source import FORM_FILES, NetworkSource, plain_name, source_digest
 from models.graphs import to_int8, to_int8_typed, to_int8_unsigned
 from models.symmetric import symmetric
 
@@ -39,10 +36,9 @@ class GivenRanges(NetworkSource):
             return self.plain.graph_entry(kind)
         fp32 = self.plain.graph_entry("fp32")
         form = next((form for form in _FORMS if kind.endswith(form)), None)
-        modules = (models.quantize, models.symmetric, models.unsigned)
-        code = source_digest(*(Path(str(module.__file__)) for module in modules))
+        code = source_digest(Path(str(models.symmetric.__file__)), *FORM_FILES)
         key = {"fp32": fp32.digest, "kind": kind, "limits": dict(self.limits), "code": code}
-        name = "".join(letter if letter.isalnum() else "-" for letter in self.network.name)
+        name = plain_name(self.network.name)
 
         if form is None:
             ranges = symmetric(self.limits)
@@ -67,9 +63,6 @@ def dice_of_swaps(
     base = {**sets[1], **sets[0]}
     other = {**sets[0], **sets[1]}
     swaps = [(tensor, {**base, tensor: other[tensor]}) for tensor in tensors]
-    parts = (source.network, source.calibration_set, source.image_size, source.device, source.cache, source.threads)
     for name, limits in (("all by the first", base), ("all by the second", other), *swaps):
-        given = GivenRanges(*parts, limits=limits, plain=source)
-        with open_engine(given, case, name=f"{case.id}-given") as opened:
-            fidelity = judge(opened.engine, judged_by[0], case.batch_size, judged_by[1])
-        yield name, float(fidelity.fp32[:, 1:].mean())
+        given = GivenRanges(*source.parts, limits=limits, plain=source)
+        yield name, mean_dice(given, case, f"{case.id}-given", judged_by)

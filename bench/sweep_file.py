@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from bench.results import RunFileError
+from bench.schema import check
 from bench.stream.show import plain_table
 from bench.stream.writer import write_whole
 
@@ -73,7 +74,7 @@ def read_file(path: Path) -> dict[str, Any]:
 def checked(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return a sweep's JSON; `RunFileError` where parts of it are missing or wrong."""
     try:
-        jsonschema.validate(data, _SCHEMA)
+        check(data, _SCHEMA)
     except jsonschema.ValidationError as error:
         place = "/".join(str(part) for part in error.absolute_path) or "its top level"
         msg = f"{path}: a sweep with parts missing or wrong, at {place}: {error.message[:200]}"

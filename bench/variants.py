@@ -108,8 +108,7 @@ def variant_source(plain: NetworkSource, steps: tuple[str, ...]) -> NetworkSourc
     """Return the source of graphs changed by steps; without any it is the source itself."""
     if not steps:
         return plain
-    parts = (plain.network, plain.calibration_set, plain.image_size, plain.device, plain.cache, plain.threads)
-    return VariantSource(*parts, steps=steps, plain=plain)
+    return VariantSource(*plain.parts, steps=steps, plain=plain)
 
 
 @contextmanager

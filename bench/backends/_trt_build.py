@@ -96,7 +96,6 @@ def _plan(
         feed = None
         if ranges is not None:
             feed = _feed(source, case, ranges, progress)
-        if feed is not None:
             closing.callback(feed.close)
             calibrating = calibrator(str(options.calibrator), feed)
             config.int8_calibrator = calibrating

@@ -20,7 +20,7 @@ from bench.ranges_table import resizes_told, summary, table
 from bench.reference import reference_masks
 from bench.resizes import dice_handed_on, resizes
 from bench.results import RunFileError, read_run
-from bench.source import NetworkSource, source_digest
+from bench.source import NetworkSource, plain_name, source_digest
 from bench.stored_images import stored_split
 from bench.swap import dice_of_swaps
 from models import quantize
@@ -170,8 +170,7 @@ def _own(source: NetworkSource, kind: str) -> dict[str, float]:
         largest = {name: float(np.abs(data.range_value).max()) for name, data in found.data.items()}
         (folder / "ranges.json").write_text(json.dumps(largest), encoding="utf-8")
 
-    name = "".join(letter if letter.isalnum() else "-" for letter in source.network.name)
-    entry = source.cache.entry("ranges", f"{name}-{kind}", key, build)
+    entry = source.cache.entry("ranges", f"{plain_name(source.network.name)}-{kind}", key, build)
     stored: dict[str, float] = json.loads((entry.folder / "ranges.json").read_text(encoding="utf-8"))
     return stored
 

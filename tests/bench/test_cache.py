@@ -221,15 +221,20 @@ def test_rebuilding_that_fails_keeps_what_was_stored(store: Store, tmp_path: Pat
     assert [path.name for path in (tmp_path / "engine").iterdir() if path.name.startswith(".building")] == []
 
 
-def test_builds_that_differ_in_a_byte_differ_in_their_digest(store: Store, tmp_path: Path) -> None:
-    first = store.entry()
-    again = Store(tmp_path)
-    again.cache.anew = frozenset({"engine"})
+def rebuilt_elsewhere(root: Path) -> Entry:
+    """Return the entry as another session builds it anew, one byte of it other."""
+    rival = Store(root)
+    rival.cache.anew = frozenset({"engine"})
 
     def other(folder: Path) -> None:
         (folder / "plan").write_bytes(b"enginf")
 
-    rebuilt = again.entry(build=other)
+    return rival.entry(build=other)
+
+
+def test_builds_that_differ_in_a_byte_differ_in_their_digest(store: Store, tmp_path: Path) -> None:
+    first = store.entry()
+    rebuilt = rebuilt_elsewhere(tmp_path)
     assert rebuilt.folder == first.folder
     assert rebuilt.digest != first.digest
     assert not (rebuilt.folder / "inner").exists()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bench.cache
-from tests.bench.test_cache import Store
+from tests.bench.test_cache import Store, rebuilt_elsewhere
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,13 +99,7 @@ def test_file_lost_after_the_proof_is_found(store: Store) -> None:
 def test_what_another_session_rebuilt_is_read_again(store: Store, tmp_path: Path, hashed: list[str]) -> None:
     store.entry()
     first = store.entry()
-    rival = Store(tmp_path)
-    rival.cache.anew = frozenset({"engine"})
-
-    def other(folder: Path) -> None:
-        (folder / "plan").write_bytes(b"enginf")
-
-    rebuilt = rival.entry(build=other)
+    rebuilt = rebuilt_elsewhere(tmp_path)
     hashed.clear()
     found = store.entry()
     assert hashed == ["plan"]

@@ -186,8 +186,7 @@ def test_a_named_cache_of_another_model_is_refused(tmp_path: Path, capsys: pytes
 def test_given_ranges_make_the_graph_that_calibration_makes(made: NetworkSource) -> None:
     ranges = calibration_ranges(made.graph("fp32"), made.calibration(), "int8")
     limits = {name: float(np.abs(data.range_value).max()) for name, data in ranges.data.items()}
-    parts = (made.network, made.calibration_set, made.image_size, made.device, made.cache, made.threads)
-    given = GivenRanges(*parts, limits=limits, plain=made)
+    given = GivenRanges(*made.parts, limits=limits, plain=made)
     for kind in ("int8", "int8-unsigned", "int8-typed"):
         found, wanted = (run(source.graph(kind), IMAGES, optimized=False) for source in (given, made))
         np.testing.assert_allclose(found, wanted, atol=1e-5)
