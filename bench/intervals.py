@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from bench.variances import moderated
+from bench.variances import moderated, squares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -201,15 +201,9 @@ def _figure_of(visit: Visit) -> tuple[float, float, float]:
     return middle, canary, within**2
 
 
-def _squares(values: Sequence[float]) -> float:
-    """Return the sum of squared deviations from the mean."""
-    mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values)
-
-
 def _canary_spread(before: Sequence[_Figures]) -> float:
     """Return the canary's standard deviation between the old runs: one machine's, so pooled over the cases."""
-    variances = [_squares(part.canary) / (len(part.canary) - 1) for part in before if len(part.canary) > 1]
+    variances = [squares(part.canary) / (len(part.canary) - 1) for part in before if len(part.canary) > 1]
     return max(math.sqrt(statistics.fmean(variances)) if variances else 0.0, _LEAST_SPREAD)
 
 
@@ -221,5 +215,5 @@ def _spread(pairs: Sequence[tuple[_Figures, _Figures]]) -> tuple[NDArray[np.floa
         # One process each: only the rounds can speak, and they flatter. `compare` of single runs says so.
         within = [max(*old.within, *new.within, least) for old, new in pairs]
         return np.array(within), np.full(len(pairs), 7.0)
-    squares = [_squares(old.log_s) + _squares(new.log_s) for old, new in pairs]
-    return moderated(np.maximum(np.array(squares) / freedom, least), freedom)
+    sums = [squares(old.log_s) + squares(new.log_s) for old, new in pairs]
+    return moderated(np.maximum(np.array(sums) / freedom, least), freedom)

@@ -1,4 +1,4 @@
-"""Moderated variances (Smyth 2004, limma): many small samples that say together how far each one scatters."""
+"""Variances of many small samples: pooled, and moderated (Smyth 2004, limma) by how far the others scatter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ import numpy as np
 from scipy.special import digamma, polygamma
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
+
+
+def squares(values: Sequence[float]) -> float:
+    """Return the sum of squared deviations from the mean."""
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def pooled(samples: Iterable[Sequence[float]]) -> tuple[float, int]:
+    """Return the variance about each sample's own mean: squares over degrees of freedom, and these; (0, 0) for none."""
+    found = [values for values in samples if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in found)
+    return (sum(map(squares, found)) / freedom if freedom else 0.0), freedom
 
 
 def moderated(

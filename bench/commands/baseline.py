@@ -8,11 +8,13 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from bench.accept import AcceptError, accept, dropped, pinned, waived
 from bench.baseline import BaselineError, load_baseline, save_baseline
-from bench.case import parse_case
-from bench.entries import Acceptance, Waiver, speed
+from bench.entries import Acceptance, Waiver
 from bench.results import RunFileError, read_run
+from bench.spread_table import WIDTH, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -38,15 +40,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for each in (taking, waiving, pinning, dropping):
         each.add_argument("--reason", default="", help="why; needed to accept runs that are worse")
         each.add_argument("--who", default=None, help="who decides (default: the user's name)")
-    for each in (taking, waiving, pinning, dropping, actions.add_parser("show", help="print what is stored")):
-        each.add_argument("--baseline", type=Path, required=each is not taking, help="baseline file")
+    for each in (waiving, pinning, dropping):
+        each.add_argument("--baseline", type=Path, required=True, metavar="FILE", help="baseline file")
+    taking.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="baseline file (default: the one of the machine the runs name)"
+    )
+    showing = actions.add_parser("show", help="print each case's speed and how far its runs and builds lie apart")
+    showing.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="baseline file (default: each in fixtures/baselines)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it, and return 0, or 2 where it was refused."""
     try:
         if options.action == "show":
-            return _show(_held(options.baseline))
+            return _show(options.baseline)
         if options.action == "accept":
             path, baseline = _accepted(options)
         else:
@@ -102,17 +111,16 @@ def _held(path: Path) -> Baseline:
     return baseline
 
 
-def _show(baseline: Baseline) -> int:
-    print(f"{baseline.machine['id']}: {len(baseline.entries)} entries")
-    for entry in sorted(baseline.entries.values(), key=lambda each: (parse_case(each.case), each.key)):
-        accepted = entry.current.accepted
-        drift = f", {entry.fps / speed(entry.case, entry.anchor) - 1:+.1%} since the anchor" if entry.anchor else ""
-        print(
-            f"{entry.case:32} {entry.fps:9.1f} FPS{drift}, {len(entry.current.runs)} runs of {entry.model}, "
-            f"{accepted.when[:10]} by {accepted.who} from {accepted.commit[:12]}: {accepted.why or 'no reason given'}"
-        )
-    for waiver in baseline.waivers:
-        print(f"waived: {waiver.case} to {-waiver.limit:.0%} until {waiver.expires} by {waiver.who}: {waiver.reason}")
+def _show(path: Path | None) -> int:
+    """Print one baseline file or all that are stored, which are read before anything is printed."""
+    paths = [path] if path else sorted(_BASELINES.glob("*.json"))
+    if not paths:
+        msg = f"no baseline file in {_BASELINES}: name one (--baseline FILE)"
+        raise BaselineError(msg)
+    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
+    for number, baseline in enumerate([_held(each) for each in paths]):
+        for part in (*([""] if number else []), *shown(baseline)):
+            console.print(part, soft_wrap=isinstance(part, str))
     return 0
 
 

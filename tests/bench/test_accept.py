@@ -161,7 +161,7 @@ def test_command_accepts_shows_waives_and_drops(
     assert main([*waive, *to, "--reason", "known"]) == 0
     assert main(["baseline", "show", "--baseline", str(path)]) == 0
     text = capsys.readouterr().out
-    assert f"{INT8:32}     100.0 FPS, 3 runs of tiny" in text
+    assert [INT8, "100.0", "3"] in [line.split()[:3] for line in text.splitlines()]
     assert "by ada from c0ffee: first light" in text
     assert f"waived: {INT8} to -10% until 2031-01-01 by ada: known" in text
     assert main(["baseline", "drop", INT8, *to, "--reason", "gone"]) == 0
