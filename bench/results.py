@@ -59,6 +59,7 @@ _SUITE = {
         "skipped": _REASONS,
         "failed": _REASONS,
         "pictures": _PICTURES,
+        "inference": {"type": "boolean"},
     },
 }
 _SCORE = {"type": "number", "minimum": 0, "maximum": 1}

@@ -13,7 +13,8 @@ from rich.console import Console
 from bench.accept import AcceptError, accept, dropped, pinned, waived
 from bench.baseline import BaselineError, load_baseline, save_baseline
 from bench.entries import Acceptance, Waiver
-from bench.results import RunFileError, read_run
+from bench.judged_runs import read_judged
+from bench.results import RunFileError
 from bench.spread_table import WIDTH, shown
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _accepted(options: argparse.Namespace) -> tuple[Path, Baseline]:
-    runs = [read_run(path) for path in options.runs]
+    runs = [read_judged(path) for path in options.runs]
     path = options.baseline or _BASELINES / f"{runs[0].suite['machine']['id']}.json"
     commit = str(runs[0].suite.get("commit", "unknown"))
     return path, accept(load_baseline(path), runs, _acceptance(options, commit))

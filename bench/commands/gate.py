@@ -10,7 +10,8 @@ from bench.annotations import command, github
 from bench.baseline import BaselineError, load_baseline
 from bench.entries import Acceptance, Baseline, entries_of
 from bench.gate import findings, judge_run
-from bench.results import RunFileError, read_run
+from bench.judged_runs import read_judged
+from bench.results import RunFileError
 from bench.status import exit_status
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         if options.max_fps_drop is not None and not 0 < options.max_fps_drop < 1:
             msg = f"--max-fps-drop {options.max_fps_drop:g}: must be a share between 0 and 1"
             raise BaselineError(msg)
-        found = read_run(options.run)
+        found = read_judged(options.run)
         baseline = _baseline(options, found)
     except (RunFileError, BaselineError) as error:
         return _cannot(str(error), options)
@@ -79,7 +80,7 @@ def _path(options: argparse.Namespace, found: Run) -> Path:
 def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
     """Return what to judge against: the runs named, the file named, or the machine's own, None where it has none."""
     if options.against:
-        runs = [read_run(path) for path in options.against]
+        runs = [read_judged(path) for path in options.against]
         common = set.intersection(*(set(run.rows) for run in runs))
         first = runs[0]
         entries = entries_of(runs, Acceptance("", "", "", ""), sorted(common))

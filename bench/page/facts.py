@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.case import parse_case
 from bench.gate import BAD, findings
+from bench.judged_runs import untimed
 from bench.medians import median_interval
 from bench.page.accuracy import pictures, spreads
 from bench.page.fleet import fleet, schemes
@@ -92,7 +93,7 @@ def _run(judged: Judged, limits: Limits, sweeps: Sequence[Sweep], past: Past | N
 
 def _streams_only(run: Run) -> bool:
     """Whether a run was of streams alone, which the gate does not judge."""
-    return bool(run.streams) and not run.rows and not run.failed
+    return bool(run.streams) and untimed(run) and not run.failed
 
 
 def _own(judged: Judged) -> Sequence[Verdict]:
