@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from bench.results import RunFileError
+from bench.roofline.share import ABOVE, passes
 from bench.schema import check
 from bench.stream.show import plain_table
 from bench.stream.writer import write_whole
@@ -174,6 +175,8 @@ def table(data: Mapping[str, Any]) -> Table:
                 "-" if gaps is None else f"{gaps:.1%}",
                 "-" if memory is None else f"{memory / _MIB:.0f}",
             )
+    if passes(point.get("share_of_ceiling") for points in data["sweep"].values() for point in points):
+        found.caption, found.caption_justify = ABOVE, "left"
     return found
 
 

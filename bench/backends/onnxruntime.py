@@ -16,8 +16,8 @@ from bench.backends._onnx import cpu_graph, kernels, narrow_weights
 from bench.backends._ort import (
     PROVIDERS,
     formats,
-    int8_product,
     layer_seconds,
+    matrix_product,
     open_session,
     profile,
     runs_fp16,
@@ -102,8 +102,9 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
 
 
 def product(arithmetic: str, device: str, threads: int, extent: int) -> Callable[[], object] | None:
-    """Return a product of two INT8 matrices on the CPU, for which PyTorch has a fast way on some CPUs only."""
-    return int8_product(threads, extent) if (arithmetic, device) == ("int8", "cpu") else None
+    """Return a product of two FP32 or INT8 matrices on the CPU."""
+    offered = device == "cpu" and arithmetic in {"fp32", "int8"}
+    return matrix_product(arithmetic, threads, extent) if offered else None
 
 
 class _Engine:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.roofline.share import ABOVE, passes
+
 if TYPE_CHECKING:
     import argparse
 
@@ -42,4 +44,4 @@ def _lines(found: dict[str, Any]) -> list[str]:
         told = "no ceiling measured" if share is None else f"{share:.1%} of the ceiling"
         lines.append(f"{case}: {told}, bound by {part['bound_by']}")
         lines += [f"  {layer['ms']:9.3f} ms {layer['share']:6.1%}  {layer['name']}" for layer in part["layers"]]
-    return lines
+    return [*lines, ABOVE] if passes(part["share_of_ceiling"] for part in found["cases"].values()) else lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.roofline.ceilings import ceilings
-from bench.roofline.share import TimesLayers, case_share
+from bench.roofline.share import ABOVE, TimesLayers, case_share, passes
 from bench.stream.show import plain_table
 
 if TYPE_CHECKING:
@@ -81,4 +81,6 @@ class Roofline:
                 "-" if gap is None else f"{gap:.1%}",
                 "-" if top is None else f"{top['name']}: {top['ms']:.2f} ms, {top['share']:.0%}",
             )
+        if passes(found["share_of_ceiling"] for found in self._cases.values()):
+            table.caption, table.caption_justify = ABOVE, "left"
         return table

@@ -168,6 +168,18 @@ def test_lines_that_end_for_one_reason_are_told_together(tmp_path: Path, capsys:
     ]
 
 
+@pytest.mark.parametrize(("share", "told"), [(1.001, 1), (1.0, 0), (None, 0)])
+def test_share_above_the_ceiling_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float | None, told: int
+) -> None:
+    data = stored()
+    data["sweep"]["openvino-fp32"][0]["share_of_ceiling"] = share
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(data))
+    assert main(["sweep", "--from", str(path)]) == 0
+    assert capsys.readouterr().out.count("above 100 %: ceilings are the best that was measured") == told
+
+
 @pytest.mark.parametrize(
     ("argument", "told"),
     [

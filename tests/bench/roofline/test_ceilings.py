@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from bench.backend import UnavailableError, load_backend, names
 from bench.roofline import ceilings
@@ -12,7 +14,7 @@ from bench.roofline.share import TimesLayers
 from tests.bench.fake_engines import FakeEngine
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
 
 
 def test_ceilings_are_measured_for_the_formats_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +38,39 @@ def test_flops_per_second_count_two_for_each_multiply_add(monkeypatch: pytest.Mo
     assert ceilings._copy_bytes_per_s("cpu") == 2 * ceilings._COPY_BYTES["cpu"] / 0.5
 
 
-def test_int8_products_of_libraries_are_right() -> None:
+@pytest.mark.parametrize("torch_s", [0.25, 0.0625])
+def test_ceiling_is_the_fastest_library(monkeypatch: pytest.MonkeyPatch, torch_s: float) -> None:
+    def takes(seconds: float) -> Callable[[], float]:
+        return lambda: seconds
+
+    offered = {"slow": takes(0.5), "fast": takes(0.125), "nothing": None}
+    monkeypatch.setattr(ceilings, "_SIZES", {"cpu": (64,)})
+    monkeypatch.setattr(ceilings, "_copy_bytes_per_s", lambda _: 1.0)
+    monkeypatch.setattr(ceilings, "_timed_s", lambda work, _: work())
+    monkeypatch.setattr(ceilings, "_torch_product", lambda *_: takes(torch_s))
+    monkeypatch.setattr(ceilings, "names", lambda: (*offered, "offers no product"))
+    backends = {name: SimpleNamespace(product=lambda *_, found=found: found) for name, found in offered.items()}
+    monkeypatch.setattr(ceilings, "load_backend", lambda name: backends.get(name, SimpleNamespace()))
+    assert ceilings.ceilings("cpu", 1, ["fp32"])["fp32"] == 2 * 64**3 / min(0.125, torch_s)
+
+
+@pytest.mark.parametrize(("device", "each_s", "repeats"), [("cpu", 1 / 256, 12), ("cpu", 1.0, 5), ("cuda", 1 / 256, 5)])
+def test_repeats_on_a_cpu_outlast_what_spins(
+    monkeypatch: pytest.MonkeyPatch, device: str, each_s: float, repeats: int
+) -> None:
+    taken: list[float] = []
+
+    def timed_s(*_: object) -> float:
+        taken.append(each_s if taken else 2 * each_s)
+        return taken[-1]
+
+    monkeypatch.setattr(ceilings, "_timed_s", timed_s)
+    assert ceilings._least_s(lambda: None, device) == each_s
+    assert len(taken) == repeats
+
+
+@pytest.mark.parametrize("arithmetic", ["fp32", "bf16", "int8"])
+def test_products_of_libraries_are_right(arithmetic: str) -> None:
     seen = 0
     for name in names():
         try:
@@ -44,12 +78,20 @@ def test_int8_products_of_libraries_are_right() -> None:
         except UnavailableError:
             continue
         if isinstance(backend, ceilings.OffersProduct):
-            product = backend.product("int8", "cpu", 1, 32)
-            assert product is not None
-            np.testing.assert_array_equal(np.asarray(product())[0], np.full((32, 32), 32))
-            assert backend.product("fp32", "cpu", 1, 32) is None
-            seen += 1
-    assert seen
+            assert backend.product(arithmetic, "cuda", 1, 32) is None
+            product = backend.product(arithmetic, "cpu", 1, 32)
+            if product is not None:
+                np.testing.assert_array_equal(np.asarray(product()), np.full((32, 32), 32))
+                seen += 1
+    assert seen or arithmetic == "bf16"  # Not every CPU has BF16.
+
+
+def test_product_that_runs_in_another_format_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend: Any = pytest.importorskip("bench.backends.openvino")
+    assert backend.product("fp32", "cpu", 1, 32) is not None
+    monkeypatch.setitem(backend._HINTS, "bf16", "f32")
+    monkeypatch.setitem(backend._CAPABILITIES, "bf16", "FP32")
+    assert backend.product("bf16", "cpu", 1, 32) is None
 
 
 def test_engine_that_times_no_layers_is_told_apart() -> None:

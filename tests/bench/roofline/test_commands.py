@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def roofline_of(layers: list[dict[str, Any]]) -> dict[str, Any]:
+def roofline_of(layers: list[dict[str, Any]], share: float | None = 0.25) -> dict[str, Any]:
     """Return a run that holds the roofline of one case."""
-    case = {"share_of_ceiling": 0.25, "bound_by": "memory", "layers": layers}
+    case = {"share_of_ceiling": share, "bound_by": "memory", "layers": layers}
     return {
         "suite": {
             "roofline": {
@@ -34,6 +34,17 @@ def test_roofline_of_a_run_is_printed(tmp_path: Path, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert "any-fp32-b1: 25.0% of the ceiling, bound by memory" in shown
     assert "1.500 ms  50.0%  /inc/Conv" in shown
+    assert "above 100 %" not in shown
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.001, 1), (1.0, 0), (None, 0)])
+def test_share_above_the_ceiling_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float | None, told: int
+) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(roofline_of([], share)))
+    assert main(["roofline", str(path)]) == 0
+    assert capsys.readouterr().out.count("above 100 %: ceilings are the best that was measured") == told
 
 
 @pytest.mark.parametrize("content", ['{"suite": {}}', "no JSON", "[]"])

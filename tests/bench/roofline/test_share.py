@@ -6,7 +6,7 @@ import pytest
 
 from bench.case import Case
 from bench.roofline.counts import Layer, Work
-from bench.roofline.share import case_share, least_s, outside, top
+from bench.roofline.share import case_share, least_s, outside, passes, top
 
 WORK = Work((Layer("wide", flops=8e9, activations=1000, weights=500), Layer("thin", 1e3, 1_000_000, 0)))
 CEILINGS = {"fp32": 1e12, "int8": 4e12, "copy_bytes_per_s": 1e9}
@@ -25,6 +25,12 @@ def test_share_is_the_least_time_over_the_measured() -> None:
     assert found["share_of_ceiling"] == pytest.approx(0.5)
     assert found["bound_by"] == "arithmetic"
     assert (found["outside_layers"], found["layers"]) == (None, [])
+
+
+def test_only_more_than_the_ceiling_passes_it() -> None:
+    assert passes([0.5, None, 1.01])
+    assert not passes([None, 1.0])
+    assert not passes([])
 
 
 def test_slower_memory_binds() -> None:
