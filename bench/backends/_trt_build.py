@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
 
 from bench.backend import BuildError
 from bench.backends import _cuda
-from bench.backends._calibrators import Feed, cache_path, calibrator
+from bench.backends._calibrators import Feed, calibrator
 from bench.backends._flops import fixed_graph
 from bench.backends._memory import guarded
-from bench.backends._trt_config import configure, save_timings, set_precisions, shared_folder, timing_path
+from bench.backends._trt_config import configure, save_timings, set_precisions, timing_path
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress, monitor
+from bench.backends._trt_ranges import evened, ranges_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +51,7 @@ def build(
     graph = fixed_graph(source.graph(options.graph), case.batch_size, source.image_size)
     _cuda.tidy()
     if options.calibrator is not None and ranges is None:
-        ranges = ranges_path(source, folder, options.calibrator, source.graph(options.graph))
+        ranges = _ranges(source, case, folder, options, graph)
     plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, (graph, ranges, adjust)))
     (folder / PLAN).write_bytes(plan)
     (folder / FLOPS).write_text(json.dumps(graph.convolution_flops, indent=1), encoding="utf-8")
@@ -106,8 +108,22 @@ def _plan(
             raise feed.error
         if plan is None:
             fail(f"{case}: TensorRT {trt.__version__} cannot build the engine", case.batch_size, lines)
-        save_timings(config, timing_path(folder))
+        if options.level:  # level 0 times too few tactics for other builds to choose by
+            save_timings(config, timing_path(folder))
         return bytes(plan)
+
+
+def _ranges(source: Source, case: Case, folder: Path, options: Options, graph: FixedGraph) -> Path:
+    """Return the file of the ranges that a plan is built from, calibrating where there are none yet."""
+    whole = source.graph(options.graph)
+    file = ranges_path(source, folder, str(options.calibrator), whole)
+    if not options.evened:
+        return file
+    if not file.exists():
+        # TensorRT calibrates within a build, and has used the ranges before it hands them over: this plan is dropped.
+        quick = replace(options, level=0)
+        guarded(case.batch_size, lambda: _plan(source, case, folder, quick, (graph, file, lambda *_: None)))
+    return evened(file, whole)
 
 
 def started(kind: Callable[[Any], Any], lines: Sequence[str]) -> Any:  # noqa: ANN401 - TensorRT's classes have no types
@@ -145,11 +161,6 @@ def _network(
         what = f"TensorRT {trt.__version__} cannot parse the graph {options.graph}"
         fail(what, batch_size, [*lines, *errors])
     return network, parser
-
-
-def ranges_path(source: Source, folder: Path, calibrator: str, graph: Path) -> Path:
-    """Return the file in which one of `_calibrators.ALGORITHMS` keeps a graph's ranges, given an engine's folder."""
-    return cache_path(shared_folder(folder), graph, source.calibration(), calibrator)
 
 
 def _feed(source: Source, case: Case, file: Path, progress: Progress) -> Feed:

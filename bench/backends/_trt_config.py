@@ -34,6 +34,8 @@ class Options:
     """Whether FP32 convolutions may run as TF32; TensorRT's own default is yes."""
     calibrator: str | None = None
     """Of `_calibrators.ALGORITHMS`; None where the graph has its scales, or is not INT8."""
+    evened: bool = True
+    """Whether what a resize makes gets the calibrated range of what it reads, in place of its own."""
     level: int = OPTIMIZATION_LEVEL
 
     def recipe(self) -> dict[str, str]:
@@ -44,6 +46,7 @@ class Options:
             "flags": " ".join(self.flags) or "none",
             "tf32": "allowed" if self.tf32 else "cleared",
             "calibrator": self.calibrator or "none",
+            **({} if self.calibrator is None else {"resizes": "input's range" if self.evened else "own range"}),
             "optimization_level": str(self.level),
             **shared_recipe(),
         }

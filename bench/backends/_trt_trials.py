@@ -11,10 +11,8 @@ import tensorrt as trt
 
 from bench.backend import BuildError
 from bench.backends import _trt_build
-from bench.backends._trt_build import LAYERS, ranges_path
-from bench.backends._trt_config import write_atomically
-from bench.ranges import RangesError, read_cache
-from bench.resizes import resizes, with_read_ranges
+from bench.backends._trt_build import LAYERS
+from bench.backends._trt_ranges import evened, ranges_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,8 +28,8 @@ _LAYOUTS = {"io-fp16": "LINEAR", "io-hwc8": "HWC8"}
 """float16 at the float ends, in rows or channels last (8 side by side, as FP16 kernels take them)."""
 _FLOATS = {"float-first": (0,), "float-last": (-1,), "float-ends": (0, -1)}
 """Convolutions kept in FP16 by flags; where the graph carries its precision, the graph's own steps do it."""
-_RESIZES = "resize-ranges"
-"""What a resize makes gets the range of what it reads: implicit INT8 would hand its integers on between two ranges."""
+_RESIZES = "resize-own-ranges"
+"""What a resize makes keeps its own calibrated range, as TensorRT alone would build it: what evening them is worth."""
 _REFORMAT = re.compile("reformat", re.IGNORECASE)
 
 
@@ -64,8 +62,8 @@ def build(source: Source, plain: Source, case: Case, folder: Path, options: Opti
         if not ranges.exists():
             msg = f"{case}: the plain engine's calibrated ranges are gone from {ranges.parent.name}: build it again"
             raise BuildError(msg)
-        if _RESIZES in trials:
-            ranges = _evened(ranges, plain.graph(options.graph))
+        if _RESIZES not in trials:
+            ranges = evened(ranges, plain.graph(options.graph))
 
     def adjust(network: Any, config: Any) -> None:  # noqa: ANN401 - TensorRT's classes have no types
         for name in trials:
@@ -75,17 +73,6 @@ def build(source: Source, plain: Source, case: Case, folder: Path, options: Opti
                 _keep_float(network, config, _FLOATS[name])
 
     _trt_build.build(source, case, folder, _tuned(options, trials), adjust, ranges)
-
-
-def _evened(ranges: Path, graph: Path) -> Path:
-    """Write a calibration cache beside the given one whose resizes have one range at both ends; return its path."""
-    path = ranges.with_suffix(f".{_RESIZES}")
-    try:
-        found = resizes(graph, read_cache(ranges)[1])
-    except RangesError as error:
-        raise BuildError(str(error)) from error
-    write_atomically(path, with_read_ranges(ranges.read_bytes(), found))
-    return path
 
 
 def layers(folder: Path) -> tuple[int, int]:
@@ -101,7 +88,8 @@ def _told(layer: Mapping[str, Any] | str) -> str:
 
 
 def _tuned(options: Options, trials: Collection[str]) -> Options:
-    return replace(options, level=max([options.level, *(_EFFORT[name] for name in trials if name in _EFFORT)]))
+    level = max([options.level, *(_EFFORT[name] for name in trials if name in _EFFORT)])
+    return replace(options, level=level, evened=options.evened and _RESIZES not in trials)
 
 
 def _lay_out(network: Any, layout: str) -> None:  # noqa: ANN401 - TensorRT's classes have no types

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import pytest
+from onnx import helper
 
 from bench.backend import BuildError, OutOfMemoryError
 from bench.backends._flops import fixed_graph
@@ -49,7 +50,25 @@ def test_weakly_typed_networks_get_the_flags_of_their_precision(
     assert config.flags == flags
     assert ("TF32" in config.cleared) == (precision == "fp32")
     assert (config.int8_calibrator is not None) == (backend == "tensorrt_weak" and precision == "int8")
-    assert fakes.behaviour.network_flags == [1]
+    assert set(fakes.behaviour.network_flags) == {1}
+
+
+def test_ranges_are_calibrated_in_a_quick_build_that_is_dropped_and_evened_for_the_one_that_stays(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.behaviour.ranges = "TRT-8600-MinMaxCalibration\nread: 3f800000\nmade: 3f000000\n"
+    resize = helper.make_node("Resize", ["read", "", "scales"], ["made"])
+    monkeypatch.setattr("bench.resizes.Nodes.of", lambda _, kind: [resize] if kind == "Resize" else [])
+    source = FakeSource(tmp_path)
+    build(fakes, source, "int8")
+    assert [config.builder_optimization_level for config in fakes.behaviour.configs] == [0, 3]
+    even = b"TRT-8600-MinMaxCalibration\nread: 3f800000\nmade: 3f800000\n"
+    assert fakes.behaviour.read == [None, even]
+    build(fakes, source, "int8")
+    assert fakes.behaviour.read == [None, even, even]  # calibrated once, evened each time
+    assert len(fakes.behaviour.batches) == 3
+    (stored,) = (tmp_path / "engines" / ".tensorrt").glob("calibration-minmax-*.cache")
+    assert stored.read_text() == fakes.behaviour.ranges
 
 
 def test_strongly_typed_networks_get_no_flags_and_the_typed_graph(fakes: Fakes, tmp_path: Path) -> None:
@@ -95,7 +114,7 @@ def test_a_graph_with_another_batch_of_its_own_is_refused(tmp_path: Path) -> Non
 def test_the_timing_cache_of_one_build_serves_the_next(fakes: Fakes, tmp_path: Path) -> None:
     source = FakeSource(tmp_path)
     assert build(fakes, source, "fp16").timings == b""
-    assert build(fakes, source, "int8").timings == b"+built"
+    assert build(fakes, source, "int8").timings == b"+built"  # nothing of the quick build that calibrates
     (file,) = (tmp_path / "engines" / ".tensorrt").glob("timing-8.6.0_Fake_GPU_9.0.cache")
     for content in (b"damaged", b"foreign"):
         file.write_bytes(content)
@@ -111,7 +130,7 @@ def test_timings_that_another_process_kept_meanwhile_stay(fakes: Fakes, tmp_path
         file.write_bytes(b"another's")
 
     fakes.behaviour.while_building = other_process
-    build(fakes, source, "int8")
+    build(fakes, source, "tf32")
     assert file.read_bytes() == b"+built+built&another's"
 
 
