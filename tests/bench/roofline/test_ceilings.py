@@ -96,3 +96,21 @@ def test_product_that_runs_in_another_format_is_none(monkeypatch: pytest.MonkeyP
 
 def test_engine_that_times_no_layers_is_told_apart() -> None:
     assert not isinstance(FakeEngine(), TimesLayers)
+
+
+@pytest.mark.parametrize(("capability", "fp8"), [((8, 0), False), ((8, 9), True), ((9, 0), True), ((10, 0), False)])
+def test_int8_on_a_gpu_is_held_against_fp8_where_both_run_at_one_rate(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    fp8: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    monkeypatch.setattr(ceilings, "names", tuple)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    assert (ceilings._fp8_product in ceilings._makers("int8", "cuda", 1)) == fp8
+    assert ceilings._fp8_product not in ceilings._makers("fp16", "cuda", 1)
+
+
+@pytest.mark.gpu
+def test_products_of_a_gpu_multiply_in_every_format() -> None:
+    found = ceilings.ceilings("cuda", 1, ["fp32", "fp16", "int8"])
+    assert found["fp32"] < found["fp16"] < found["int8"]
