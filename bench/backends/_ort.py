@@ -26,10 +26,8 @@ PROVIDERS: dict[str, list[Any]] = {
     "cpu": ["CPUExecutionProvider"],
     # TF32 is on by default there, and FP32 means FP32.
     "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
-    # Tensor cores take FP16 channels last: without this, each convolution transposes its input and output.
-    "cuda fp16": [("CUDAExecutionProvider", {"use_tf32": "0", "prefer_nhwc": "1"}), "CPUExecutionProvider"],
 }
-"""Execution providers by device, and by precision where it matters."""
+"""Execution providers by device."""
 _FORMATS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8", "uint8": "int8", "double": "fp64"}
 
 _PRODUCTS: dict[str, tuple[str, int, int, int]] = {
@@ -48,18 +46,10 @@ def session_options(threads: int) -> Any:  # noqa: ANN401 - the library is untyp
     return options
 
 
-def place_of(device: str, precision: str) -> str:
-    """Return which of `PROVIDERS` runs a precision on a device."""
-    return f"{device} {precision}" if f"{device} {precision}" in PROVIDERS else device
-
-
-def open_session(model: str | bytes, place: str, options: Any) -> Any:  # noqa: ANN401 - the library is untyped
-    """Return a session of a model's path or bytes with one of `PROVIDERS`.
-
-    `BuildError` where it fell back to the CPU, which gives no error.
-    """
-    session = ort.InferenceSession(model, options, providers=PROVIDERS[place])
-    if place.startswith("cuda") and "CUDAExecutionProvider" not in session.get_providers():
+def open_session(model: str | bytes, device: str, options: Any) -> Any:  # noqa: ANN401 - the library is untyped
+    """Return a session of a model's path or bytes; `BuildError` where it fell back to the CPU, which gives no error."""
+    session = ort.InferenceSession(model, options, providers=PROVIDERS[device])
+    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         msg = (
             "ONNX Runtime could not load its CUDA provider and would run on the CPU: "
             "its CUDA and cuDNN versions must be the ones installed (onnxruntime-gpu's page lists them)"
@@ -68,13 +58,13 @@ def open_session(model: str | bytes, place: str, options: Any) -> Any:  # noqa: 
     return session
 
 
-def profile(model: str | bytes, place: str, threads: int, batch: NDArray[Any], runs: int = 1) -> list[dict[str, Any]]:
+def profile(model: str | bytes, device: str, threads: int, batch: NDArray[Any], runs: int = 1) -> list[dict[str, Any]]:
     """Return the events of profiled inferences on `batch`, as ONNX Runtime writes them."""
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = open_session(model, place, options)
+        session = open_session(model, device, options)
         for _ in range(runs):
             session.run(None, {session.get_inputs()[0].name: batch})
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

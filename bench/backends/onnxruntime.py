@@ -19,7 +19,6 @@ from bench.backends._ort import (
     layer_seconds,
     matrix_product,
     open_session,
-    place_of,
     profile,
     runs_fp16,
     session_options,
@@ -72,7 +71,7 @@ def recipe(case: Case, device: str) -> dict[str, str]:
     them saturate; with weights of 7 bits none does (ONNX Runtime, "Quantize ONNX models", on `reduce_range`).
     """
     bits = "7" if case.arithmetic == "int8" and not _EXACT & set(this_machine("cpu").features) else "8"
-    providers = json.dumps(PROVIDERS[place_of(device, case.precision)])
+    providers = json.dumps(PROVIDERS[device])
     return {"graph": cpu_graph(case), "providers": providers, "optimization": "all", "weight bits": bits}
 
 
@@ -91,9 +90,8 @@ def build(source: Source, case: Case, folder: Path) -> None:
         narrow_weights(model)
     zeros = np.zeros((case.batch_size, 1, *source.image_size), np.float32)
     with _memory_errors(case):
-        place = place_of(source.device, case.precision)
-        open_session(model.SerializeToString(), place, options)
-        events = profile(str(folder / _MODEL), place, source.threads, zeros)
+        open_session(model.SerializeToString(), source.device, options)
+        events = profile(str(folder / _MODEL), source.device, source.threads, zeros)
     achieved = formats(events, kernels(model))
     (folder / _ACHIEVED).write_text(json.dumps(achieved), encoding="utf-8")
 
@@ -114,11 +112,10 @@ class _Engine:
 
     def __init__(self, source: Source, case: Case, model: Path) -> None:
         self.engine_bytes = model.stat().st_size
-        self._model, self._threads = str(model), source.threads
-        self._place = place_of(source.device, case.precision)
+        self._model, self._device, self._threads = str(model), source.device, source.threads
         self.achieved: Mapping[str, float] = json.loads(model.with_name(_ACHIEVED).read_text(encoding="utf-8"))
         with _memory_errors(case):
-            self._session: Any = open_session(str(model), self._place, session_options(source.threads))
+            self._session: Any = open_session(str(model), source.device, session_options(source.threads))
             self._binding: Any = self._session.io_binding()
             self._input_name = self._session.get_inputs()[0].name
             self._output_name = self._session.get_outputs()[0].name
@@ -148,7 +145,7 @@ class _Engine:
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference, from a second session that profiles."""
         batch = self._input.numpy()
-        return layer_seconds(profile(self._model, self._place, self._threads, batch, runs=5))
+        return layer_seconds(profile(self._model, self._device, self._threads, batch, runs=5))
 
     def close(self) -> None:
         """Release the session and its buffers."""
