@@ -71,10 +71,18 @@ _DICE = {
 }
 _SECONDS = {"type": "array", "minItems": 1, "items": {"type": "number", "exclusiveMinimum": 0}}
 _CANARY = {**_SECONDS, "minItems": 2, "maxItems": 2}
+_STAGES = {"type": "object", "additionalProperties": {"type": "number"}}
 _STREAM = {
     "type": "object",
     "required": ["case", "done", "partial", "runtime_s", "fps", "share_of_engine", "latency_ms", "stages_s", "plain"],
-    "properties": {"case": _TEXT, "stages_s": {"type": "object", "additionalProperties": {"type": "number"}}},
+    "properties": {
+        "case": _TEXT,
+        "stages_s": _STAGES,
+        "workers": {"type": "integer", "minimum": 1},
+        "workers_read": {"type": "integer", "minimum": 0},
+        "workers_s": _STAGES,
+    },
+    "dependentRequired": {"workers_read": ["workers", "workers_s"]},
 }
 _VISITS = {
     "type": "array",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from models.grey_png import read_grey_png
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -92,11 +94,9 @@ def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
     Alone, an image with more than 8 bits does not tell its full scale, which `read_folder` takes from all of them:
     `bits` gives it.
     """
-    pages = _decoded(path)
-    if len(pages) != 1:
-        msg = f"{path}: this file holds {len(pages)} pages, and one by one files are read as single images: split it"
-        raise ImageError(msg)
-    values = _grey(path, pages[0])
+    values = read_grey_png(path)
+    if values is None:
+        values = _grey(path, _only_page(path))
     if values.dtype == np.uint8:
         return values
     if bits is None or int(values.max()) >= 2**bits:
@@ -105,6 +105,15 @@ def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
         raise ImageError(msg)
     full = 2**bits - 1
     return np.asarray((values.astype(np.int64) * 255 + full // 2) // full, np.uint8)
+
+
+def _only_page(path: Path) -> Image.Image:
+    """Return the decoded page of a file that has one; `ImageError` when it has more."""
+    pages = _decoded(path)
+    if len(pages) != 1:
+        msg = f"{path}: this file holds {len(pages)} pages, and one by one files are read as single images: split it"
+        raise ImageError(msg)
+    return pages[0]
 
 
 def _open(path: Path) -> list[Image.Image]:
@@ -135,7 +144,8 @@ def _grey(path: Path, picture: Image.Image) -> NDArray[Any]:
         if picture.mode == "F":
             msg = f"{path}: floating-point grey has no known scale; save it with 8 or 16 bits"
             raise ImageError(msg)
-        return np.asarray(picture.convert("L"))
+        # What is grey already is not copied: threads that stream files wait for each other while one of them copies.
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
     values = np.asarray(picture)
     if int(values.min()) < 0 or int(values.max()) >= 2**16:
         msg = f"{path}: its grey levels do not fit into 16 bits; save it with 8 or 16 bits"

@@ -17,6 +17,7 @@ from bench.page.throughput import layers, scaling, streams
 from bench.page.values import CaseFacts, Facts, Judged, RunFacts
 from bench.report import evidence, heading, ordered, remarks
 from bench.status import Status
+from bench.stream.reading import limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,6 +150,7 @@ def _attention(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         notes.append(f"No baseline holds {', '.join(new)}.")
     partial = [each["case"] for each in run.streams if each["partial"]]
     notes += [f"The stream of {case} was interrupted: its figures are of what was done." for case in partial]
+    notes += [line for line in map(limit, run.streams) if line]
     return tuple(dict.fromkeys([*notes, *findings(run, verdicts), *remarks(run)]))
 
 

@@ -36,6 +36,8 @@ class StreamFacts:
     p99_ms: float | None
     stages_ms: tuple[tuple[str, float], ...]
     """Milliseconds per image of each stage."""
+    workers: str
+    """How many threads read the images, and what one of them takes for an image."""
     plain_fps: float | None
 
 

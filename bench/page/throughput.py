@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.case import PRECISIONS, parse_case
 from bench.page.parts import Layer, LayersFacts, Point, Scaling, StreamFacts
+from bench.stream.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,5 +69,6 @@ def _stream(found: Mapping[str, Any]) -> StreamFacts:
         p50_ms=latency.get("p50"),
         p99_ms=latency.get("p99"),
         stages_ms=tuple((stage, 1e3 * seconds / found["done"]) for stage, seconds in found["stages_s"].items()),
+        workers=str(reading(found) or "-"),
         plain_fps=plain["fps"] if plain else None,
     )

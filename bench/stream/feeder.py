@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread, get_native_id
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from bench.stream.masks import normalise_into
 from models.images import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -28,6 +30,20 @@ if TYPE_CHECKING:
 _LOWEST_PRIORITY = 19
 _WAIT_S = 0.1
 """How long a waiting consumer sleeps before it looks whether it shall stop."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what decoders say of odd metadata to themselves; filters belong to the process: workers cannot set them."""
+    log = logging.getLogger("imagecodecs")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=UserWarning)
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 @dataclass(slots=True)
@@ -66,15 +82,15 @@ class Feeder:
         self._freed, self._filled = Condition(self._state), Condition(self._state)
         self._stopped = False
         self._fault: BaseException | None = None
-        self.workers_s = SharedSeconds()
+        self.workers, self.workers_s = workers, SharedSeconds()
+        self.read = 0
+        """Images that were read, good or bad, whether or not the consumer came to take them."""
         self._clock = Laps()
         self._threads = [Thread(target=self._work, name=f"decode-{number}", daemon=True) for number in range(workers)]
-        self._quiet = warnings.catch_warnings()
+        self._quiet = _quiet()
 
     def __enter__(self) -> None:
-        # Pillow warns of odd metadata; filters belong to the process, so the workers cannot set them.
         self._quiet.__enter__()
-        warnings.simplefilter("ignore", category=UserWarning)
         for thread in self._threads:
             thread.start()
 
@@ -125,6 +141,7 @@ class Feeder:
                 self._fill(batch, number, laps)
                 with self._state:
                     batch.number = number
+                    self.read += len(batch.good) + len(batch.bad)
                     self._filled.notify()
         except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
             with self._state:

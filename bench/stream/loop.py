@@ -45,7 +45,11 @@ class Streamed:
     stages_s: dict[str, float]
     """The consuming thread's seconds by stage; they sum to `runtime_s`."""
     workers_s: dict[str, float]
-    """The decoding threads' seconds by stage, beside the consuming thread's."""
+    """The decoding threads' seconds by stage, all together, beside the consuming thread's."""
+    workers: int
+    """Decoding threads."""
+    workers_read: int
+    """Images that they read, those included that an interruption left undone."""
     latencies_s: NDArray[np.float64] = field(repr=False)
     """Seconds of each image from the reading of its batch to the hand-over of its mask, the ring's queue included."""
 
@@ -178,5 +182,7 @@ class _Run:
             self._first_s,
             dict(self._laps.stages_s),
             self._feeder.workers_s.as_dict(),
+            self._feeder.workers,
+            self._feeder.read,
             self._latencies_s[: self._done],
         )

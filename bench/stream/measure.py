@@ -110,6 +110,8 @@ def as_json(opened: OpenEngine, images: Images, figures: Figures) -> dict[str, A
         "cold_start_s": figures.cold_start_s,
         "peak_memory_bytes": figures.peak_memory_bytes,
         "stages_s": streamed.stages_s,
+        "workers": streamed.workers,
+        "workers_read": streamed.workers_read,
         "workers_s": streamed.workers_s,
         "plain": None if figures.plain is None else figures.plain.as_dict(),
     }

@@ -9,10 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.stream.laps import STAGES
+from bench.stream.reading import keeps_up, limit, reading
 from bench.timing import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -75,27 +76,36 @@ def throughput_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def stage_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Return the stages' milliseconds per image, of each stream and of its plain loop."""
-    table = plain_table("where the time goes: ms per image of the consuming thread")
+    """Return the stages' milliseconds per image: of each stream, of one of its workers, and of its plain loop."""
+    table = plain_table("where the time goes: ms per image of the consuming thread, and of each worker beside it")
     table.add_column("case")
     for stage in (*STAGES, "sum"):
         table.add_column(stage.replace("_", " "), justify="right")
     for row in rows:
-        for name, part, count in ((row["case"], row, row["done"]), ("  plain loop", row["plain"], None)):
-            if part is not None:
-                values = [1e3 * part["stages_s"][stage] / max(1, count or part["samples"]) for stage in STAGES]
-                table.add_row(name, *(f"{value:.2f}" for value in (*values, sum(values))))
+        table.add_row(row["case"], *_ms(_per_image(row["stages_s"], row["done"])))
+        read = reading(row)
+        if read is not None:
+            table.add_row(f"  each of {read.workers} workers", *_ms(read.stages_ms))
+        if row["plain"] is not None:
+            table.add_row("  plain loop", *_ms(_per_image(row["plain"]["stages_s"], row["plain"]["samples"])))
     return table
 
 
 def remarks(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return what is worth knowing in words: bad images, and streams that wait for their images."""
+    """Return what is worth knowing in words: bad images, streams that wait for theirs, and how fast files were read."""
     lines = []
     for row in rows:
         if row["bad_images"]:
             first = row["bad_images"][0]
             lines.append(f"{row['case']}: {len(row['bad_images'])} bad images left out, the first: {first['reason']}")
-        waited = row["stages_s"]["wait"] / row["runtime_s"] if row["runtime_s"] else 0.0
-        if waited > 0.1:  # noqa: PLR2004 - a tenth of the time is worth a line
-            lines.append(f"{row['case']}: {waited:.0%} of the time went by waiting for images: decoding is the limit")
+        lines += [line for line in (limit(row), keeps_up(row)) if line]
     return lines
+
+
+def _per_image(stages_s: Mapping[str, float], count: int) -> dict[str, float]:
+    return {stage: 1e3 * seconds / max(1, count) for stage, seconds in stages_s.items()}
+
+
+def _ms(stages_ms: Mapping[str, float]) -> list[str]:
+    values = [stages_ms.get(stage, 0.0) for stage in STAGES]
+    return [f"{value:.2f}" for value in (*values, sum(values))]

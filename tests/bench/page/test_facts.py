@@ -111,6 +111,27 @@ def test_interrupted_stream_is_told_and_one_without_images_is_left_out() -> None
     assert f"The stream of {INT8} was interrupted: its figures are of what was done." in run.attention
 
 
+def test_stream_that_waited_for_its_images_is_told_with_what_its_workers_took() -> None:
+    waits = {"infer": 0.6, "wait": 0.4}
+    read = {"source": "PNG files", "workers": 4, "workers_read": 10, "workers_s": {"decode": 3.9, "normalise": 0.1}}
+    slow = {"extra_info": {"stream": stream_json(INT8, stages_s=waits, **read)}}
+    fast = {"extra_info": {"stream": stream_json("torch-fp32-b1", stages_s={"infer": 1.0, "wait": 0.0}, **read)}}
+    old = {"extra_info": {"stream": stream_json("openvino-fp32-b1", stages_s=waits)}}
+    all_facts = facts_of(parse_run(run_json(row_json(INT8), slow, fast, old), "a run"))
+    run = all_facts.runs[0]
+    assert [stream.workers for stream in run.streams] == ["4 x 400.00 ms", "4 x 400.00 ms", "-"]
+    told = [line for line in run.attention if "waiting for images" in line]
+    words, figures = (
+        "40% of the time went by waiting for images: decoding is the limit",
+        "4 workers, 400.00 ms an image",
+    )
+    assert told == [f"{INT8}: {words} ({figures} each, 10 images/s in all)", f"openvino-fp32-b1: {words}"]
+    for text in (html(all_facts), markdown(all_facts)):
+        assert "decoding is the limit (4 workers, 400.00 ms an image each, 10 images/s in all)" in text
+        assert "workers reading" in text
+        assert text.count("4 x 400.00 ms") == 2
+
+
 def test_spread_is_over_the_images_of_the_smallest_batch() -> None:
     low = row_json("openvino-int8-b8", dice_fp32=scores([[0.9, 0.1]] * 3))
     spreads = facts_of(run_of(low, row_json(INT8), row_json("torch-fp32-b1"))).runs[0].spreads

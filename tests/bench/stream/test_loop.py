@@ -191,6 +191,7 @@ def test_stages_sum_to_the_runtime_and_workers_count_beside_it() -> None:
     assert result.workers_s["decode"] > 0
     assert result.workers_s["normalise"] > 0
     assert "wait" not in result.workers_s
+    assert (result.workers, result.workers_read) == (2, 500)
     assert result.fps == pytest.approx(500 / result.runtime_s)
 
 
