@@ -43,6 +43,9 @@ CANARY_REACH = 2.0
 What all readings of the new runs drift by is the machine's drift: it is added to the standard error in full, as if
 cases and canary had slowed alike, since nothing says how far they did. The readings beside one case scatter by
 themselves, as they did in the baseline's runs; only what goes beyond that scatter is added for the case.
+
+Each way for itself: a slower machine may explain a slower case, a faster one may have hidden it. A GPU's canary runs
+7 % faster beside an engine that is really slower, which leaves the GPU cooler: that excuses nothing.
 """
 _POWER = 0.9
 _LEAST_SPREAD = 0.001
@@ -64,9 +67,11 @@ class Change:
 
     slowdown: float
     error: float
-    """Standard error of `slowdown`."""
+    """Standard error of `slowdown` towards less: noise, and what a slower machine may have added."""
+    error_above: float
+    """Standard error of `slowdown` towards more: noise, and what a faster machine may have hidden."""
     freedom: float
-    """Degrees of freedom of the spread that `error` is made of."""
+    """Degrees of freedom of the spread that the errors are made of."""
     tail: int
     """Degrees of freedom of the heaviest tails that `slowdown` can have."""
     spread: float
@@ -81,25 +86,26 @@ class Change:
     """Drift of the canary's seconds beside this case, as a logarithm; 0 where it was not timed."""
 
     def reach(self, share: float) -> float:
-        """Return how far beyond `slowdown` that share of what is possible lies, as a logarithm."""
+        """Return how many standard errors beyond `slowdown` that share of what is possible lies."""
         heavy = float(stdtrit(self.tail, share)) * math.sqrt((self.tail - 2) / self.tail)
-        return max(heavy, float(stdtrit(self.freedom, share))) * self.error
+        return max(heavy, float(stdtrit(self.freedom, share)))
 
     @property
     def interval(self) -> Interval:
         """The ratio of images per second with its 99 % interval, for this case by itself."""
         reach = self.reach(0.995)
-        return Interval(*(math.exp(-self.slowdown + part) for part in (0, -reach, reach)))
+        parts = (0.0, -reach * self.error_above, reach * self.error)
+        return Interval(*(math.exp(-self.slowdown + part) for part in parts))
 
     @property
     def smallest_seen(self) -> float:
         """The least loss of FPS, as a share, that this comparison would have found nine times in ten."""
-        return 1 - math.exp(-self.reach(1 - ALPHA / self.cases) - self.reach(_POWER))
+        return 1 - math.exp(-(self.reach(1 - ALPHA / self.cases) + self.reach(_POWER)) * self.error)
 
     @property
     def worst_loss(self) -> float:
         """The loss of FPS, as a share, that is excluded with 95 % confidence, for this case by itself."""
-        return 1 - math.exp(-self.slowdown - self.reach(0.95))
+        return 1 - math.exp(-self.slowdown - self.reach(0.95) * self.error_above)
 
 
 def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) -> dict[str, Change]:
@@ -112,16 +118,21 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
     slowdown = np.array([statistics.median(new.log_s) - statistics.median(old.log_s) for old, new in pairs])
     variance, freedom = _spread(pairs)
     counts = np.array([[len(part.log_s) for part in pair] for pair in pairs])
-    noisy = np.maximum(variance, [statistics.fmean(new.within) for _, new in pairs])
-    machine = float(np.median(drift))
-    doubt = machine**2 + np.maximum(np.abs(drift - machine) - CANARY_REACH * _canary_spread(before), 0) ** 2
-    error = np.sqrt(variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1]) + doubt)
+    # Rounds that scattered as much in the baseline's runs have shown there what that does to a run's figure.
+    noisy = np.maximum(variance, [statistics.fmean(new.within) - statistics.fmean(old.within) for old, new in pairs])
+    machine = _machine_drift(dict(zip(cases, before, strict=True)), new)
+    own = np.sign(drift - machine) * np.maximum(np.abs(drift - machine) - CANARY_REACH * _canary_spread(before), 0)
+    noise = variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1])
+    errors = [np.sqrt(noise + sum(np.maximum(sign * part, 0) ** 2 for part in (machine, own))) for sign in (1, -1)]
     tail = tail_freedom(counts.min(axis=1))
-    slower, faster = (holm(_by_chance(sign * slowdown / error, freedom, tail)) for sign in (1, -1))
+    slower, faster = (
+        holm(_by_chance(sign * slowdown / error, freedom, tail)) for sign, error in zip((1, -1), errors, strict=True)
+    )
     return {
         case: Change(
             slowdown=float(slowdown[index]),
-            error=float(error[index]),
+            error=float(errors[0][index]),
+            error_above=float(errors[1][index]),
             freedom=float(freedom[index]),
             tail=int(tail[index]),
             spread=math.sqrt(variance[index]),
@@ -199,6 +210,17 @@ def _figure_of(visit: Visit) -> tuple[float, float, float]:
     # The median deviation, made that of a normal: a few rounds that were interrupted do not move the figure either.
     within = 1.4826 * statistics.median(abs(math.log(value) - middle) for value in visit.samples_s)
     return middle, canary, within**2
+
+
+def _machine_drift(before: Mapping[str, _Figures], new: Sequence[Matrix]) -> NDArray[np.float64]:
+    """Return what the machine drifted by in each case's new runs: the median of what all readings of a run did.
+
+    What was undecided ran again, so that cases have seen different runs, and only its own may excuse one.
+    """
+    usual = {case: statistics.median(figures.canary) for case, figures in before.items()}
+    by_run = [{case: _figure(run[case])[1] - usual[case] for case in usual if case in run} for run in new]
+    drifts = [(found, statistics.median(found.values())) for found in by_run if found]
+    return np.array([statistics.median(drift for found, drift in drifts if case in found) for case in usual])
 
 
 def _canary_spread(before: Sequence[_Figures]) -> float:

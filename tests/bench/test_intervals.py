@@ -114,8 +114,41 @@ def test_drift_of_the_canary_or_scatter_of_the_rounds_widens_the_interval(canary
     quiet, shaken = (
         compare(old, [run_of([0.01] * 20, *how)], CASES)["case0"] for how in ((0.01, 0.0), (canary, scatter))
     )
-    assert shaken.error > 10 * quiet.error
-    assert shaken.worst_loss > quiet.worst_loss
+    assert (shaken.error > 10 * quiet.error) == (canary >= 0.01)
+    assert (shaken.error_above > 10 * quiet.error_above) == (canary <= 0.01)
+    assert (shaken.interval.high > quiet.interval.high) == (canary >= 0.01)
+    assert (shaken.interval.low < quiet.interval.low) == (canary <= 0.01)
+    assert (shaken.worst_loss > quiet.worst_loss) == (canary <= 0.01)
+
+
+@pytest.mark.parametrize(("canary", "slower", "faster"), [(0.0093, True, False), (0.0107, False, True)])
+def test_a_faster_machine_excuses_no_slowness_and_a_slower_one_explains_no_gain(
+    canary: float,
+    slower: bool,  # noqa: FBT001 - a parameter
+    faster: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    old = [run_of([0.01 * part] * 20) for part in (0.999, 1.0, 1.001, 0.9995, 1.0005)]
+    lost, won = ([run_of([seconds, *[0.01] * 19], canary)] * 5 for seconds in (0.0108, 0.0092))
+    assert (compare(old, lost, CASES)["case0"].p_slower < ALPHA) == slower
+    assert (compare(old, won, CASES)["case0"].p_faster < ALPHA) == faster
+
+
+def test_a_case_is_excused_by_the_drift_of_the_runs_it_was_in_alone() -> None:
+    old = [run_of([0.01 * part] * 20) for part in (0.999, 1.0, 1.001, 0.9995, 1.0005)]
+    first = run_of([0.0103, *[0.01] * 19], canary=0.0105)
+    again = [{"case0": run_of([0.0103])["case0"]}] * 6
+    once, seven = (compare(old, [first, *more], CASES) for more in ([], again))
+    assert once["case0"].p_slower > ALPHA > seven["case0"].p_slower
+    assert seven["case0"].error < 0.01
+    assert seven["case1"].error > 0.04
+
+
+def test_rounds_that_always_scattered_widen_nothing() -> None:
+    old = [run_of([0.01 * part] * 20, scatter=0.05) for part in (0.999, 1.0, 1.001)]
+    same, more = (compare(old, [run_of([0.01] * 20, scatter=by)], CASES)["case0"].error for by in (0.05, 0.2))
+    quiet = [run_of([0.01 * part] * 20) for part in (0.999, 1.0, 1.001)]
+    assert same == pytest.approx(compare(quiet, [run_of([0.01] * 20)], CASES)["case0"].error)
+    assert more > 10 * same
 
 
 def test_single_runs_are_compared_by_their_rounds() -> None:
