@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
+from bench.checksum import sealed
 from bench.joined_runs import join
 from bench.page.render import inert
 from bench.results import read_run
@@ -19,6 +21,8 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 MOST_BYTES = 1_000_000
 """What a stored run may take: some 250 rows with their rounds."""
 _MIB = 2**20
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s'\"/]+/)+")
+"""The folders of an absolute path."""
 _NONE = "-"
 _TERMS = (
     "b1 is batch size 1. Speed-ups are over the FP32 reference, torch fp32 where it runs, of the same file and batch "
@@ -46,12 +50,16 @@ def placed(document: str, text: str, name: str) -> str:
 
 
 def compact(path: Path) -> str:
-    """Return a run's file without what can be computed from the rest, a line per row, its checksum as it was.
+    """Return a run's file without what can be computed from the rest, a line per row, sealed anew.
 
-    pytest-benchmark's own statistics and options go; every round's seconds and every image's Dice stay.
+    pytest-benchmark's own statistics and options go; every round's seconds and every image's Dice stay. Its command
+    names files without the machine's folders, which say nothing to others.
     """
     read_run(path)
     data = json.loads(path.read_text(encoding="utf-8"))
+    if "command" in data["suite"]:
+        data["suite"]["command"] = _FOLDERS.sub("", data["suite"]["command"])
+    data = sealed(data)
     rows = [json.dumps({"name": item["name"], "extra_info": item["extra_info"]}) for item in data["benchmarks"]]
     own = json.dumps(data["suite"])
     text = f'{{"suite": {own},\n"benchmarks": [\n' + ",\n".join(rows) + "\n]}\n"

@@ -11,6 +11,7 @@ import pytest
 import bench.commands.tables
 import bench.tables
 from bench.__main__ import main
+from bench.checksum import sealed
 from bench.results import read_run
 from bench.tables import BEGIN, END, TablesError, compact, placed, section
 from tests.bench.runs import MACHINE, row_json, run_json, write
@@ -206,6 +207,16 @@ def test_a_stored_run_is_short_and_gives_the_same_tables_and_checksum(run: Path,
     text = out.read_text()
     assert len(text) < 20_000 < len(run.read_text())
     assert len(text.splitlines()) == len(data["benchmarks"]) + 3  # a line per row
+
+
+def test_a_stored_run_tells_nothing_of_the_folders_it_was_measured_in(run: Path, tmp_path: Path) -> None:
+    data = json.loads(run.read_text())
+    data["suite"]["command"] = "pytest bench/test_stream.py -k 'a or b' --images=/home/me/data/test --cache-dir /var/c1"
+    run.write_text(json.dumps(sealed(data)))
+    out = tmp_path / "stored.json"
+    assert main(["tables", str(run), "--store", str(out)]) == 0
+    short = "pytest bench/test_stream.py -k 'a or b' --images=test --cache-dir c1"
+    assert read_run(out).suite["command"] == short
 
 
 def test_a_run_too_large_to_store_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
