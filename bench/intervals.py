@@ -118,8 +118,12 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
     slowdown = np.array([statistics.median(new.log_s) - statistics.median(old.log_s) for old, new in pairs])
     variance, freedom = _spread(pairs)
     counts = np.array([[len(part.log_s) for part in pair] for pair in pairs])
-    # Rounds that scattered as much in the baseline's runs have shown there what that does to a run's figure.
-    noisy = np.maximum(variance, [statistics.fmean(new.within) - statistics.fmean(old.within) for old, new in pairs])
+    # Rounds that scattered as much in the baseline's runs have shown there what that does to a run's figure; of a
+    # single new run only its rounds tell how far it may be off, of several their own spread does.
+    beyond = [
+        statistics.fmean(new.within) - statistics.fmean(old.within) * (1 - 1 / len(new.log_s)) for old, new in pairs
+    ]
+    noisy = np.maximum(variance, beyond)
     machine = _machine_drift(dict(zip(cases, before, strict=True)), new)
     own = np.sign(drift - machine) * np.maximum(np.abs(drift - machine) - CANARY_REACH * _canary_spread(before), 0)
     noise = variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1])

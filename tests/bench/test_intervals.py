@@ -143,12 +143,12 @@ def test_a_case_is_excused_by_the_drift_of_the_runs_it_was_in_alone() -> None:
     assert seven["case1"].error > 0.04
 
 
-def test_rounds_that_always_scattered_widen_nothing() -> None:
-    old = [run_of([0.01 * part] * 20, scatter=0.05) for part in (0.999, 1.0, 1.001)]
-    same, more = (compare(old, [run_of([0.01] * 20, scatter=by)], CASES)["case0"].error for by in (0.05, 0.2))
-    quiet = [run_of([0.01 * part] * 20) for part in (0.999, 1.0, 1.001)]
-    assert same == pytest.approx(compare(quiet, [run_of([0.01] * 20)], CASES)["case0"].error)
-    assert more > 10 * same
+@pytest.mark.parametrize(("runs", "share"), [(1, 1.0), (4, 0.5)])
+def test_rounds_that_always_scattered_widen_less_the_more_runs_there_are(runs: int, share: float) -> None:
+    quiet, shaken = ([run_of([0.01 * part] * 20, scatter=by) for part in (0.999, 1.0, 1.001)] for by in (0.0, 0.2))
+    new = [run_of([0.01] * 20, scatter=0.2)] * runs
+    expected = share * compare(quiet, new, CASES)["case0"].error
+    assert compare(shaken, new, CASES)["case0"].error == pytest.approx(expected, rel=0.02)
 
 
 def test_single_runs_are_compared_by_their_rounds() -> None:
