@@ -40,9 +40,10 @@ TAIL = 3
 CANARY_REACH = 2.0
 """Standard deviations (95 % of a normal's) that the readings beside one case may differ from those beside the others.
 
-What all readings of the new runs drift by is the machine's drift: it is added to the standard error in full, as if
-cases and canary had slowed alike, since nothing says how far they did. The readings beside one case scatter by
-themselves, as they did in the baseline's runs; only what goes beyond that scatter is added for the case.
+What all readings of the new runs drift by is the machine's drift: beyond what the canary scattered by between the old
+runs it is added to the standard error in full, as if cases and canary had slowed alike, since nothing says how far
+they did. The readings beside one case scatter by themselves, as they did in the baseline's runs; only what goes beyond
+that scatter is added for the case.
 
 Each way for itself: a slower machine may explain a slower case, a faster one may have hidden it. A GPU's canary runs
 7 % faster beside an engine that is really slower, which leaves the GPU cooler: that excuses nothing.
@@ -124,7 +125,7 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
         statistics.fmean(new.within) - statistics.fmean(old.within) * (1 - 1 / len(new.log_s)) for old, new in pairs
     ]
     noisy = np.maximum(variance, beyond)
-    machine = _machine_drift(dict(zip(cases, before, strict=True)), new)
+    machine = _machine_drift(old, new, cases)
     own = np.sign(drift - machine) * np.maximum(np.abs(drift - machine) - CANARY_REACH * _canary_spread(before), 0)
     noise = variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1])
     errors = [np.sqrt(noise + sum(np.maximum(sign * part, 0) ** 2 for part in (machine, own))) for sign in (1, -1)]
@@ -216,15 +217,28 @@ def _figure_of(visit: Visit) -> tuple[float, float, float]:
     return middle, canary, within**2
 
 
-def _machine_drift(before: Mapping[str, _Figures], new: Sequence[Matrix]) -> NDArray[np.float64]:
+def _machine_drift(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) -> NDArray[np.float64]:
     """Return what the machine drifted by in each case's new runs: the median of what all readings of a run did.
 
-    What was undecided ran again, so that cases have seen different runs, and only its own may excuse one.
+    What was undecided ran again, so that cases have seen different runs, and only its own may excuse one. What medians
+    of so many runs differ by anyway, by one standard deviation of the old runs, is no drift.
     """
-    usual = {case: statistics.median(figures.canary) for case, figures in before.items()}
-    by_run = [{case: _figure(run[case])[1] - usual[case] for case in usual if case in run} for run in new]
-    drifts = [(found, statistics.median(found.values())) for found in by_run if found]
-    return np.array([statistics.median(drift for found, drift in drifts if case in found) for case in usual])
+    usual = {case: statistics.median(_figure(run[case])[1] for run in old if case in run) for case in cases}
+    before, after = (
+        [
+            {case: _figure(run[case])[1] - middle for case, middle in usual.items() if case in run}
+            for run in runs
+            if not usual.keys().isdisjoint(run)
+        ]
+        for runs in (old, new)
+    )
+    scatter = statistics.stdev(statistics.median(found.values()) for found in before) if len(before) > 1 else 0.0
+    drifts = [(found, statistics.median(found.values())) for found in after]
+    seen = [[drift for found, drift in drifts if case in found] for case in cases]
+    counts = np.array([[len(before), len(found)] for found in seen])
+    chance = scatter * np.sqrt(median_variance(counts).sum(axis=1))
+    middle = np.array([statistics.median(found) for found in seen])
+    return np.asarray(np.sign(middle) * np.maximum(np.abs(middle) - chance, 0))
 
 
 def _canary_spread(before: Sequence[_Figures]) -> float:

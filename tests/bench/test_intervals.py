@@ -143,6 +143,13 @@ def test_a_case_is_excused_by_the_drift_of_the_runs_it_was_in_alone() -> None:
     assert seven["case1"].error > 0.04
 
 
+def test_what_the_canary_s_medians_differ_by_anyway_is_no_drift() -> None:
+    old = [run_of([0.01 * part] * 20, canary) for part, canary in ((0.999, 0.0097), (1.0, 0.01), (1.001, 0.0103))]
+    none, little, much = (compare(old, [run_of([0.01] * 20, to)], CASES)["case0"].error for to in (0.01, 0.0102, 0.012))
+    assert little == pytest.approx(none)
+    assert much > 0.1
+
+
 @pytest.mark.parametrize(("runs", "share"), [(1, 1.0), (4, 0.5)])
 def test_rounds_that_always_scattered_widen_less_the_more_runs_there_are(runs: int, share: float) -> None:
     quiet, shaken = ([run_of([0.01 * part] * 20, scatter=by) for part in (0.999, 1.0, 1.001)] for by in (0.0, 0.2))
