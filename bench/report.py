@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from bench.gate import Verdict
     from bench.results import Row, Run
 
+WIDTH = 100
+"""Columns of what is printed at the end of a session."""
 _MIB = 2**20
 _MEMORY = re.compile(r"out of memory at batch \d+ \([^)]*\)")
 _STYLES = {
@@ -26,6 +29,11 @@ _STYLES = {
     Status.INCONCLUSIVE: "yellow",
     Status.NOT_COMPARABLE: "yellow",
 }
+
+
+def hanging(line: str) -> str:
+    """Return a remark as a list item of at most `WIDTH` columns, paths and case names unbroken."""
+    return textwrap.fill(f"- {line}", WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def table(run: Run, verdicts: dict[str, Verdict]) -> Table:

@@ -18,6 +18,7 @@ from bench.cache import Cache
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
+from bench.report import hanging
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.stream.images import FileImages
@@ -128,7 +129,7 @@ def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
     console.print(throughput_table([row]))
     console.print(stage_table([row]))
     for line in remarks([row]):
-        console.print(f"- {line}", markup=False, soft_wrap=True)
+        console.print(hanging(line), markup=False, soft_wrap=True)
     for image in row["bad_images"]:
         console.print(f"- left out: {image['reason']}", markup=False, soft_wrap=True)
     if row["partial"]:
