@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.case import parse_case
 from bench.entries import speed
+from bench.report import WIDTH
 from bench.spread import spread_of
 from bench.spread_words import dice_words, doubt, in_words
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from bench.entries import Baseline, BaselineEntry
     from bench.spread import Apart
 
-WIDTH = 100
 _LEGEND = (
     "FPS %: standard deviation between process runs within a build, and between the means of builds. "
     "Dice: the largest difference of an image's."

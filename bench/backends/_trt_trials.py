@@ -56,13 +56,13 @@ def build(source: Source, plain: Source, case: Case, folder: Path, options: Opti
     `source` has the trials' graphs, `plain` those of the engine to beat, whose calibrated ranges are taken: they are of
     tensors with the same names, and calibration itself would feed float32 to an input that is none.
     """
-    ranges = None
+    tuned, ranges = _tuned(options, trials), None
     if options.calibrator is not None:
         ranges = ranges_path(source, folder, options.calibrator, plain.graph(options.graph))
         if not ranges.exists():
             msg = f"{case}: the plain engine's calibrated ranges are gone from {ranges.parent.name}: build it again"
             raise BuildError(msg)
-        if _RESIZES not in trials:
+        if tuned.evened:
             ranges = evened(ranges, plain.graph(options.graph))
 
     def adjust(network: Any, config: Any) -> None:  # noqa: ANN401 - TensorRT's classes have no types
@@ -72,7 +72,7 @@ def build(source: Source, plain: Source, case: Case, folder: Path, options: Opti
             elif name in _FLOATS and options.calibrator is not None:
                 _keep_float(network, config, _FLOATS[name])
 
-    _trt_build.build(source, case, folder, _tuned(options, trials), adjust, ranges)
+    _trt_build.build(source, case, folder, tuned, adjust, ranges)
 
 
 def layers(folder: Path) -> tuple[int, int]:

@@ -14,8 +14,9 @@ from bench.accept import AcceptError, accept, dropped, pinned, waived
 from bench.baseline import BaselineError, load_baseline, save_baseline
 from bench.entries import Acceptance, Waiver
 from bench.judged_runs import read_judged
+from bench.report import WIDTH
 from bench.results import RunFileError
-from bench.spread_table import WIDTH, shown
+from bench.spread_table import shown
 
 if TYPE_CHECKING:
     import argparse
