@@ -16,6 +16,7 @@ from bench.cache import Cache
 from bench.case import PRECISIONS, Case
 from bench.machine import runtimes
 from bench.page.sweeps import as_file
+from bench.report import WIDTH
 from bench.results import RunFileError
 from bench.roofline.counts import count
 from bench.roofline.report import Roofline
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import argparse
 
 _CACHE = Path(__file__).parents[2] / ".bench_cache"
-_WIDTH = 100
 _INTERRUPTED = 130
 
 
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     except (ModelError, WeightsError, ImageError, RunFileError, OSError, ValueError) as error:
         print(f"cannot sweep: {error}", file=sys.stderr)
         return 2
-    Console(width=_WIDTH, highlight=False).print(sweep_file.table(data))
+    Console(width=WIDTH, highlight=False).print(sweep_file.table(data))
     for reason, lines in sweep_file.ended(data).items():
         print(f"- {', '.join(lines)}: {reason}")
     return status
