@@ -40,6 +40,25 @@ def accept(baseline: Baseline | None, runs: Sequence[Run], accepted: Acceptance)
     return Baseline(machine, entries, baseline.waivers if baseline else ())
 
 
+def narrowed(runs: Sequence[Run], cases: Sequence[str]) -> list[Run]:
+    """Return the runs as if they had measured these cases alone; `AcceptError` for one that a run did not measure."""
+    for number, run in enumerate(runs, 1):
+        absent = [case for case in cases if case not in run.rows and case not in run.failed]
+        if absent:
+            msg = f"run {number} did not measure {', '.join(absent)}; it holds {', '.join(sorted(run.rows))}"
+            raise AcceptError(msg)
+    return [
+        replace(
+            run,
+            rows={case: row for case, row in run.rows.items() if case in cases},
+            failed={case: why for case, why in run.failed.items() if case in cases},
+            skipped={},
+            selected=tuple(cases),
+        )
+        for run in runs
+    ]
+
+
 def pinned(baseline: Baseline, cases: Sequence[str]) -> Baseline:
     """Return the baseline with these cases' present records as their anchors; `AcceptError` for an unknown case."""
     _check_held(baseline, cases)

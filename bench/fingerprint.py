@@ -22,14 +22,23 @@ class Part:
     accuracy: bool
     """Whether it voids that of accuracy."""
     why: str
+    beside_gpu: bool = True
+    """Whether it voids them for engines on a GPU too, where the CPU only feeds them; else it is named there."""
 
 
 PARTS = (
     Part("GPU", "gpu", speed=True, accuracy=True, why="kernels, and with them INT8 sums, differ between GPU models"),
     Part("CPU", "cpu", speed=True, accuracy=True, why="INT8 results differ between CPU models"),
     Part("vector units", "features", speed=True, accuracy=True, why="they decide which kernels a runtime picks"),
-    Part("cores", "cores", speed=True, accuracy=False, why="engines use every core"),
-    Part("threads", "threads", speed=True, accuracy=False, why="the order of sums alone depends on them"),
+    Part("cores", "cores", speed=True, accuracy=False, why="engines use every core", beside_gpu=False),
+    Part(
+        "threads",
+        "threads",
+        speed=True,
+        accuracy=False,
+        why="the order of sums alone depends on them",
+        beside_gpu=False,
+    ),
     Part("system", "system", speed=True, accuracy=False, why="schedulers and libraries differ"),
     Part("driver", "driver", speed=False, accuracy=False, why="what it changes is what one wants to know"),
     Part("versions", "versions", speed=False, accuracy=False, why="what they change is what one wants to know"),
@@ -60,11 +69,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Differences:
         for part in PARTS
         if part.field in old and part.field in new and old[part.field] != new[part.field]
     ]
-    return Differences(
-        named=tuple(text for part, text in found if not (part.speed or part.accuracy)),
-        speed=tuple(text for part, text in found if part.speed),
-        accuracy=tuple(text for part, text in found if part.accuracy),
-    )
+    on_gpu = bool(old.get("gpu") and new.get("gpu"))
+    voids = [(part, text) for part, text in found if part.beside_gpu or not on_gpu]
+    speed = tuple(text for part, text in voids if part.speed)
+    accuracy = tuple(text for part, text in voids if part.accuracy)
+    return Differences(tuple(text for _, text in found if text not in (*speed, *accuracy)), speed, accuracy)
 
 
 def _words(part: Part, old: Any, new: Any) -> str:  # noqa: ANN401 - whatever the JSON holds

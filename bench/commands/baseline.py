@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.accept import AcceptError, accept, dropped, pinned, waived
+from bench.accept import AcceptError, accept, dropped, narrowed, pinned, waived
 from bench.baseline import BaselineError, load_baseline, save_baseline
 from bench.entries import Acceptance, Waiver
 from bench.judged_runs import read_judged
@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     taking = actions.add_parser("accept", help="store three or more runs as the machine's baseline")
     taking.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="files of pytest bench/ --benchmark-json")
+    taking.add_argument("--cases", metavar="CASE,...", help="store these alone (default: every case the runs measured)")
     waiving = actions.add_parser("waive", help="tolerate a known loss of FPS until a day")
     waiving.add_argument("case", metavar="CASE", help="a case, such as openvino-int8-b4")
     waiving.add_argument("--limit", type=float, required=True, help="loss of FPS tolerated, as a share")
@@ -80,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _accepted(options: argparse.Namespace) -> tuple[Path, Baseline]:
     runs = [read_judged(path) for path in options.runs]
+    if options.cases:
+        runs = narrowed(runs, options.cases.split(","))
     path = options.baseline or _BASELINES / f"{runs[0].suite['machine']['id']}.json"
     commit = str(runs[0].suite.get("commit", "unknown"))
     return path, accept(load_baseline(path), runs, _acceptance(options, commit))

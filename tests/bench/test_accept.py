@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.__main__ import main
-from bench.accept import AcceptError, accept, dropped, pinned, waived
+from bench.accept import AcceptError, accept, dropped, narrowed, pinned, waived
 from bench.baseline import load_baseline, save_baseline
 from bench.entries import Acceptance, Waiver
 from bench.gate import Status, judge_run
@@ -82,6 +82,27 @@ def test_runs_of_another_machine_do_not_replace_a_baseline() -> None:
     before = accept(None, runs(), because(""))
     with pytest.raises(AcceptError, match=r"of another machine than the baseline \(cores 2 -> 8\)"):
         accept(before, runs(machine={**MACHINE, "cores": 8}), because("new"))
+
+
+def test_gpu_engines_are_held_against_those_of_a_host_with_other_cores() -> None:
+    gpu = {**MACHINE, "gpu": "NVIDIA H100", "driver": "580"}
+    before = accept(None, runs(machine=gpu), because(""))
+    verdicts = judge_run(runs(machine={**gpu, "cores": 8}, threads=8)[1], before)
+    assert {verdict.status for verdict in verdicts} == {Status.PASS}
+    assert all("cores 2 -> 8; threads 2 -> 8" in verdict.evidence.replace(", ", "; ") for verdict in verdicts)
+    other = judge_run(runs(machine={**gpu, "gpu": "NVIDIA A10"})[1], before)
+    assert {verdict.status for verdict in other} == {Status.NOT_COMPARABLE}
+
+
+def test_named_cases_alone_are_taken_whatever_else_the_runs_measured() -> None:
+    more = runs(120.0)
+    more[1] = replace(more[1], rows={INT8: more[1].rows[INT8]}, failed={FP32: "boom"})
+    found = accept(accept(None, runs(), because("")), narrowed(more, [INT8]), because("faster"))
+    assert {entry.case: entry.current.accepted.why for entry in found.entries.values()} == {INT8: "faster", FP32: ""}
+    with pytest.raises(AcceptError, match=r"run 2 has a failed case"):
+        accept(None, narrowed(more, [FP32]), because("I say so"))
+    with pytest.raises(AcceptError, match=r"run 1 did not measure torch-bf16-b1; it holds openvino-int8-b4, torch-fp3"):
+        narrowed(more, ["torch-bf16-b1"])
 
 
 def test_former_record_is_kept_and_the_first_stays_the_anchor_until_another_is_pinned() -> None:
@@ -164,6 +185,9 @@ def test_command_accepts_shows_waives_and_drops(
     assert [INT8, "100.0", "3"] in [line.split()[:3] for line in text.splitlines()]
     assert "by ada from c0ffee: first light" in text
     assert f"waived: {INT8} to -10% until 2031-01-01 by ada: known" in text
+    assert main(["baseline", "accept", *files, *to, "--cases", "openvino-int8-b9", "--reason", "x"]) == 2
+    assert f"run 1 did not measure openvino-int8-b9; it holds {INT8}" in capsys.readouterr().err
+    assert main(["baseline", "accept", *files, *to, "--cases", INT8, "--reason", "one alone"]) == 0
     assert main(["baseline", "drop", INT8, *to, "--reason", "gone"]) == 0
     stored = load_baseline(path)
     assert stored is not None
