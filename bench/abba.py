@@ -1,4 +1,8 @@
-"""Two engines timed in turns, A B B A, so that what changes slowly on the machine hits both alike."""
+"""Two engines timed in turns, A B B A, so that what changes slowly on the machine hits both alike.
+
+A turn's fastest round tells most of an engine: what else runs on a shared machine only adds to a round, and seldom to
+all of a turn. But a change may slow some rounds and leave the fastest alone, so that the median ones are asked too.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.sequential import LEAST_PAIRS, look
+import numpy as np
+
+from bench.sequential import ALPHA, LEAST_PAIRS, look
 from bench.timing import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from bench.intervals import Interval
+    from bench.sequential import Look
     from bench.visits import Visit
+
+    Seconds = NDArray[np.float64]
 
 TURN_S = 0.1
 """Seconds of rounds a turn: short beside what else comes and goes on a machine, long beside a switch of process."""
@@ -29,6 +40,8 @@ class Settled:
     """`slower`, `faster` or `same` of B against A, or None when the budget ended first."""
     interval: Interval
     """Images per second of B over those of A."""
+    rounds: str
+    """The rounds of each turn that it is of: `fastest`, or `median` where they alone found a difference."""
     pairs: int
     seconds: float
 
@@ -40,22 +53,39 @@ def measure(
     budget_s: float,
     watch: Stopwatch | None = None,
 ) -> Settled:
-    """Time A and B in turns until the sequential test is sure, or the budget is spent, with at least a few pairs."""
+    """Time A and B in turns until the sequential test is sure, or the budget is spent, with at least a few pairs.
+
+    The fastest and the median rounds have half of the error budget each. A difference is one that either finds and the
+    other does not deny; `same` is what the fastest say.
+    """
     watch = watch or Stopwatch()
-    ratios: list[float] = []
+    ratios: list[Seconds] = []
     looks, due = 0, LEAST_PAIRS
     while True:
-        first = math.log(a(TURN_S).median_s)
-        ratios.append(math.log(b(TURN_S).median_s) - first)
-        second = math.log(b(TURN_S).median_s)
-        ratios.append(second - math.log(a(TURN_S).median_s))
+        first = _turn(a)
+        ratios.append(_turn(b) - first)
+        second = _turn(b)
+        ratios.append(second - _turn(a))
         over = watch.elapsed_s >= budget_s and len(ratios) >= LEAST_PAIRS
         if len(ratios) < due and not over:
             continue
         looks += 1
         due = math.ceil(len(ratios) * _LOOKS)
         # The two halves of an ABBA share what drifts through it: they count as one value.
-        halves = [(one + other) / 2 for one, other in zip(ratios[::2], ratios[1::2], strict=True)]
-        found = look(halves, looks, margin)
-        if found.verdict or over:
-            return Settled(found.verdict, found.interval, len(ratios), watch.elapsed_s)
+        halves = (np.array(ratios[::2]) + np.array(ratios[1::2])) / 2
+        fastest, median = (look(column.tolist(), looks, margin, ALPHA / 2) for column in halves.T)
+        rounds, found = ("median", median) if _differs(median) and not _differs(fastest) else ("fastest", fastest)
+        denied = _differs(fastest) and _differs(median) and fastest.verdict != median.verdict
+        verdict = None if denied else found.verdict
+        if verdict or over:
+            return Settled(verdict, found.interval, rounds, len(ratios), watch.elapsed_s)
+
+
+def _turn(engine: Callable[[float], Visit]) -> Seconds:
+    """Return the logarithms of the seconds of a turn's fastest and median rounds."""
+    visit = engine(TURN_S)
+    return np.log([min(visit.samples_s), visit.median_s])
+
+
+def _differs(found: Look) -> bool:
+    return found.verdict in ("slower", "faster")

@@ -34,14 +34,14 @@ class Look:
     """`slower`, `faster` or `same` once sure; None while not."""
 
 
-def look(log_ratios: Sequence[float], number: int, margin: float) -> Look:
-    """Return what paired log ratios of seconds, new over old, say at this look (1, 2, ...).
+def look(log_ratios: Sequence[float], number: int, margin: float, alpha: float = ALPHA) -> Look:
+    """Return what paired log ratios of seconds, new over old, say at this look (1, 2, ...), `alpha` for all of them.
 
     `same` means that a difference of `margin`, a share of the FPS, is excluded on either side.
     """
     middle, error, freedom = trimmed(log_ratios)
-    alpha = ALPHA / (number * (number + 1))
-    reach = float(stdtrit(freedom, 1 - alpha / 2)) * max(error, 1e-6)
+    spent = alpha / (number * (number + 1))
+    reach = float(stdtrit(freedom, 1 - spent / 2)) * max(error, 1e-6)
     interval = Interval(*(math.exp(-middle + part) for part in (0, -reach, reach)))
     return Look(interval, _verdict(interval, margin))
 

@@ -111,7 +111,8 @@ def _told(case: str, found: Settled) -> bool:
     """Print the verdict on a case, and return whether B is slower."""
     ratio, low, high = (value - 1 for value in (found.interval.ratio, found.interval.low, found.interval.high))
     verdict = f"is {found.verdict}" if found.verdict else "is not settled"
-    change = f"{ratio:+.1%} FPS ({low:+.1%} to {high:+.1%})"
+    by = "" if found.rounds == "fastest" else " by the median rounds, not by the fastest"
+    change = f"{ratio:+.1%} FPS ({low:+.1%} to {high:+.1%}){by}"
     print(f"{case:32} B {verdict}: {change}, {found.pairs} pairs, {found.seconds:.0f} s", flush=True)
     return found.verdict == "slower"
 

@@ -80,6 +80,37 @@ def test_equal_engines_on_a_quiet_machine_are_soon_called_the_same() -> None:
     assert bench.watch.now_s < 60
 
 
+def made_of(seed: int, factors: tuple[float, ...], busy: float = 0.0) -> Callable[[float], Visit]:
+    """Return a function that times a turn of rounds with these factors, each hit by other work with a chance."""
+    draw = random.Random(seed)  # noqa: S311 - not for secrets
+
+    def visit(_: float) -> Visit:
+        hits = [1 + draw.expovariate(5) if draw.random() < busy else 1.0 for _ in factors]
+        return Visit(
+            tuple(0.01 * each * hit * math.exp(draw.gauss(0, 0.002)) for each, hit in zip(factors, hits, strict=True)),
+            None,
+        )
+
+    return visit
+
+
+def test_other_work_that_hits_some_rounds_of_a_turn_delays_no_verdict() -> None:
+    plain, slower = (1.0, 1.0, 1.0), (1.02, 1.02, 1.02)
+    found = measure(made_of(1, plain, 0.5), made_of(2, slower, 0.5), 0.01, 10**6)
+    assert (found.verdict, found.rounds) == ("slower", "fastest")
+    assert found.pairs < 100
+    equal = measure(made_of(3, plain, 0.3), made_of(4, plain, 0.3), 0.01, 10**6)
+    assert (equal.verdict, equal.pairs < 100) == ("same", True)
+
+
+def test_change_that_leaves_the_fastest_round_alone_is_found_by_the_median() -> None:
+    found = measure(made_of(1, (1.0, 1.0, 1.0)), made_of(2, (1.0, 1.05, 1.05)), 0.01, 10**6)
+    assert (found.verdict, found.rounds) == ("slower", "median")
+    assert found.interval.ratio == pytest.approx(1 / 1.05, rel=0.01)
+    opposed = measure(made_of(1, (1.0, 1.0, 1.0)), made_of(2, (0.9, 1.05, 1.05)), 0.01, 0.0)
+    assert opposed.verdict is None
+
+
 def test_later_looks_ask_for_more() -> None:
     values = [0.01 + 0.01 * math.sin(index) for index in range(20)]
     first, fifth = (look(values, number, 0.01).interval for number in (1, 5))
@@ -128,7 +159,11 @@ def test_command_prints_a_verdict_per_case(checkout: Path, capsys: pytest.Captur
     assert main(["ab", "--a", place, "--b", str(slower.parent), "--cases", "openvino-fp32-b1"]) == 1
     text = capsys.readouterr().out
     assert "B is slower: -3.8% FPS" in text
+    assert "median" not in text
     assert "- CPU x -> y" in text
+    (slower / "worker.py").write_text(worker.replace("[0.5, 0.25]", "[0.5, 0.25, 0.5]"))
+    assert main(["ab", "--a", place, "--b", str(slower.parent), "--cases", "openvino-fp32-b1"]) == 1
+    assert "B is slower: -25.0% FPS (-25.0% to -25.0%) by the median rounds, not by the f" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
