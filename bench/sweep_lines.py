@@ -69,7 +69,8 @@ def sweep_line(
                 raise UnavailableError(reason)
             point = _point(source, case, seconds, roofline)
         except (UnavailableError, OutOfMemoryError, BuildError, LabelError) as error:
-            data["ended"][line] = f"from batch {case.batch_size} on: {str(error).partition(chr(10))[0]}"
+            told = "; ".join(str(error).splitlines()[:2])  # A runtime's own first message follows ours.
+            data["ended"][line] = f"from batch {case.batch_size} on: {told}"
             source.say(f"{case}: the line ends here: {error}")
             return
         data["ended"].pop(line, None)

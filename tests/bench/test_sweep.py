@@ -14,6 +14,7 @@ from bench.backend import OutOfMemoryError
 from bench.results import RunFileError
 from bench.roofline import ceilings
 from tests.bench.networks import quick
+from tests.documents import ROOT
 from tests.fixtures.sessions import FACTORY, read
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def test_line_that_ends_early_says_why_in_the_file_and_the_others_go_on(
 
     def small(source: Any, case: Any, *rest: Any) -> Any:
         if case.id == "openvino-fp32-b2":
-            msg = "out of memory at batch 2 (needs about 90.0 GiB)"
+            msg = "out of memory at batch 2 (needs about 90.0 GiB)\nthe device's own words\nand more of them"
             raise OutOfMemoryError(msg)
         return real(source, case, *rest)
 
@@ -151,7 +152,8 @@ def test_line_that_ends_early_says_why_in_the_file_and_the_others_go_on(
     assert sweep("--backends=openvino,torch,tensorrt") == 0
     found = read(tmp_path / "sweep.json")
     assert {line: len(points) for line, points in found["sweep"].items()} == {"openvino-fp32": 1, "torch-fp32": 2}
-    assert found["ended"]["openvino-fp32"] == "from batch 2 on: out of memory at batch 2 (needs about 90.0 GiB)"
+    told = "from batch 2 on: out of memory at batch 2 (needs about 90.0 GiB); the device's own words"
+    assert found["ended"]["openvino-fp32"] == told
     assert found["ended"]["tensorrt-fp32"].startswith("from batch 1 on: ")
     assert "- openvino-fp32: from batch 2 on: out of memory" in capsys.readouterr().out
 
@@ -258,3 +260,14 @@ def test_line_in_two_files_and_a_file_of_no_known_model_are_refused(
         one.write_text(text)
         assert main(["sweep", "--from", str(one)]) == 2
         assert capsys.readouterr().err.startswith(f"cannot sweep: {one}: ")
+
+
+@pytest.mark.parametrize(("plot", "lines"), [("amd-epyc", 6), ("h100", 5)])
+def test_the_sweeps_in_docs_are_shown_with_their_plots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], plot: str, lines: int
+) -> None:
+    files = sorted(str(path) for path in (ROOT / "docs").glob(f"sweep-{plot}*.json"))
+    out = tmp_path / "plot.svg"
+    assert main(["sweep", "--from", *files, "--plot", str(out)]) == 0
+    assert capsys.readouterr().out.count("-b1 ") == lines
+    assert out.read_text() == (ROOT / "docs" / f"sweep-{plot}.svg").read_text()
