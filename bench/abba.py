@@ -7,7 +7,7 @@ all of a turn. But a change may slow some rounds and leave the fastest alone, so
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +79,20 @@ def measure(
         verdict = None if denied else found.verdict
         if verdict or over:
             return Settled(verdict, found.interval, rounds, len(ratios), watch.elapsed_s)
+
+
+def confirmed(once: Callable[[float], Settled], budget_s: float) -> Settled:
+    """Return what two pairs of processes say: a difference stands where a second pair, started anew, shows it too.
+
+    Two processes of the same engine differ a little for as long as they live, by where their memory lies; turns
+    between them do not take that out. `once` starts a pair and times it for at most the seconds given.
+    """
+    first = once(budget_s)
+    if first.verdict not in ("slower", "faster"):
+        return first
+    second = once(max(budget_s - first.seconds, first.seconds))
+    verdict = second.verdict if second.verdict == first.verdict else None
+    return replace(second, verdict=verdict, pairs=first.pairs + second.pairs, seconds=first.seconds + second.seconds)
 
 
 def _turn(engine: Callable[[float], Visit]) -> Seconds:

@@ -102,10 +102,10 @@ def _lines(runs: Sequence[Run], cases: Sequence[str]) -> str:
 
 def _packed(visit: Visit) -> list[list[float]]:
     canary = visit.canary_s or ()
-    return [[_microseconds(value) for value in visit.samples_s], [_microseconds(value) for value in canary]]
+    return [[microseconds(value) for value in visit.samples_s], [microseconds(value) for value in canary]]
 
 
-def _microseconds(seconds: float) -> float:
+def microseconds(seconds: float) -> float:
     """Return microseconds to six digits, as short as JSON writes them."""
     short = float(f"{seconds * 1e6:.6g}")
     return int(short) if short == int(short) else short

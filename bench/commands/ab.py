@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scipy.stats import binomtest
 
-from bench.abba import measure
+from bench.abba import confirmed, measure
 from bench.case import parse_case
 from bench.fingerprint import differences
 from bench.slowed import plain_case
@@ -77,17 +77,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _confirmed(places: Places, names: tuple[str, str], options: argparse.Namespace, *, quiet: bool = False) -> Settled:
-    """Return what two pairs of processes say: a difference stands where a second pair, started anew, shows it too.
-
-    Two processes of the same engine differ a little for as long as they live, by where their memory lies; turns
-    between them do not take that out.
-    """
-    first = _once(places, names, options, options.budget, quiet=quiet)
-    if first.verdict not in ("slower", "faster"):
-        return first
-    second = _once(places, names, options, max(options.budget - first.seconds, first.seconds), quiet=True)
-    verdict = second.verdict if second.verdict == first.verdict else None
-    return replace(second, verdict=verdict, pairs=first.pairs + second.pairs, seconds=first.seconds + second.seconds)
+    """Return what two pairs of processes say, the first of which names how they differ."""
+    silent = itertools.chain([quiet], itertools.repeat(object=True))
+    return confirmed(lambda budget_s: _once(places, names, options, budget_s, quiet=next(silent)), options.budget)
 
 
 def _once(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import statistics
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bench import turns
 from bench.injected import score_injected
 from bench.replay import GATE, SIZES, curve, score
 from bench.speed import MOST_RUNS
@@ -13,12 +16,17 @@ from bench.traces import TraceError, load
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bench.replay import Score
     from bench.traces import Trace
+    from bench.turns import Turns
 
 _TRACES = Path(__file__).parents[2] / "fixtures" / "traces"
+_BUDGET_S = 120.0
+"""What `ab` spends on a case by default."""
+_WITHIN_S = (30, 60, 120, 240)
+"""A difference takes a second pair of processes, which may take as long as the first."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
     """Print tables per trace, in Markdown; 0, or 2 where there is none to replay."""
     paths = options.traces or sorted(_TRACES.glob("*.json"))
     try:
-        traces = [load(path) for path in paths]
+        taken = [turns.load(path) for path in paths if turns.is_turns(path)]
+        traces = [load(path) for path in paths if not turns.is_turns(path)]
         for trace in traces:
             if len(trace.runs) < options.baseline_runs + options.runs:
                 asked = f"a baseline of {options.baseline_runs} and {options.runs} to judge"
@@ -44,12 +53,12 @@ def run(options: argparse.Namespace) -> int:
     except TraceError as error:
         print(error, file=sys.stderr)
         return 2
-    if not traces:
+    if not traces and not taken:
         print(f"no traces in {_TRACES}: python -m bench trace records one", file=sys.stderr)
         return 2
     told = []
-    for trace in traces:
-        for line in _report(trace, options):
+    for lines in (*(_report(trace, options) for trace in traces), *(_ab(each, options.trials) for each in taken)):
+        for line in lines:
             print(line, flush=True)
             told.append(line)
     if options.out:
@@ -68,16 +77,38 @@ def _report(trace: Trace, options: argparse.Namespace) -> Iterable[str]:
         yield from _table("baseline and judged runs", curve(trace, options.trials), seconds)
 
 
-def _title(trace: Trace, options: argparse.Namespace) -> str:
-    origin = trace.origin
+def _ab(taken: Turns, trials: int) -> Iterable[str]:
+    """Yield a table of what `ab` says of recorded pairs of processes, with a loss put into one of them."""
+    seconds = statistics.fmean(pair.seconds for pair in taken.pairs)
+    where = f"ab {taken.case}, {len(taken.pairs)} pairs of processes of {seconds:.0f} s on {_place(taken.origin)}"
+    yield f"**{taken.name}**: {where}; {trials} replays, budget {_BUDGET_S:.0f} s"
+    yield ""
+    told = " | ".join(f"slower within {part:.0f} s" for part in _WITHIN_S)
+    yield f"| FPS lost | {told} | faster | the same | seconds |"
+    yield f"|---|{'---|' * (len(_WITHIN_S) + 3)}"
+    for loss in turns.LOSSES:
+        draw = random.Random(0)  # noqa: S311 - not for secrets
+        found = [turns.replay(taken, loss, _BUDGET_S, draw) for _ in range(trials)]
+        cells = [sum(each.verdict == "slower" and each.seconds <= part for each in found) for part in _WITHIN_S]
+        cells += [sum(each.verdict == word for each in found) for word in ("faster", "same")]
+        shares = " | ".join(f"{cell / trials:.1%}" for cell in cells)
+        yield f"| {loss:.0%} | {shares} | {statistics.fmean(each.seconds for each in found):.0f} |"
+    yield ""
+
+
+def _place(origin: Mapping[str, Any]) -> str:
     machine = origin["machine"]
-    place = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores"
     told = "; ".join(str(part) for part in (origin["neighbour"], origin["note"]) if part)
-    where = f"{len(trace.runs)} runs of {len(trace.cases)} cases on {place}, {origin['recorded'][:10]}"
+    place = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores"
+    return f"{place}, {origin['recorded'][:10]}{f' ({told})' if told else ''}"
+
+
+def _title(trace: Trace, options: argparse.Namespace) -> str:
+    where = f"{len(trace.runs)} runs of {len(trace.cases)} cases on {_place(trace.origin)}"
     how = f"{options.trials} replays, baseline of {options.baseline_runs} runs, up to {options.runs} judged"
     spreads = sorted(trace.spreads().values())
     spread = f"spread between runs {spreads[0]:.1%} to {spreads[-1]:.1%}, middle {spreads[len(spreads) // 2]:.1%}"
-    return f"**{trace.name}**: {where}{f' ({told})' if told else ''}; {spread}; {how}"
+    return f"**{trace.name}**: {where}; {spread}; {how}"
 
 
 def _table(head: str, scores: Iterable[Score], seconds: float) -> Iterable[str]:

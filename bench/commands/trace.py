@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import turns
 from bench.backend import UnavailableError, load_backend, names
 from bench.case import PRECISIONS, Case
 from bench.machine import physical_cores, this_machine
@@ -48,6 +49,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", default="torch_compile", help="backends to leave out (default: %(default)s)")
     parser.add_argument("--precisions", default="fp32,fp16,int8", help="default: %(default)s")
     parser.add_argument("--batch-sizes", default="1,2,4,8", help="default: %(default)s")
+    parser.add_argument(
+        "--turns", metavar="CASE", help="instead of runs of a matrix, record pairs of processes of this case as ab does"
+    )
+    parser.add_argument(
+        "--pair-seconds",
+        type=float,
+        default=120.0,
+        help="with --turns, how long a pair is timed (default: %(default)s)",
+    )
     parser.add_argument("--passes", type=int, default=3, help="visits to each case in a run (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.1, help="seconds of timing a visit (default: %(default)s)")
     parser.add_argument("--inject", metavar="CASE", help="time this case slowed on purpose too, in several ways")
@@ -61,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     """Record the runs, writing the file anew after each, and return the exit status."""
     try:
         origin = _origin(options)
+        if options.turns:
+            return _turns(options, origin)
         cases, runs, disturbed = _begun(options, origin)
         _say(f"{len(cases)} cases; the first run builds the engines that the cache lacks")
         with ExitStack() as stack:
@@ -77,6 +89,17 @@ def run(options: argparse.Namespace) -> int:
         return 130
     size = options.out.stat().st_size // 1024
     print(f"{len(runs)} runs and {len(disturbed)} disturbed ones of {len(runs[0])} cases in {options.out}, {size} KiB")
+    return 0
+
+
+def _turns(options: argparse.Namespace, origin: dict[str, Any]) -> int:
+    """Record pairs of processes timed in turns, writing the file anew after each."""
+    case = plain_case(options.turns)[0].id
+    pairs: list[turns.Pair] = []
+    while len(pairs) < options.runs:
+        pairs.append(turns.record(_spec(options, [case]), case, options.pair_seconds))
+        turns.save(options.out, origin, case, pairs)
+        _say(f"  {len(pairs)} of {options.runs} pairs")
     return 0
 
 
