@@ -216,7 +216,7 @@ def prove_tf32(engine: TorchEngine, device: str) -> None:
     """Split a GPU engine's FP32 share into FP32 and TF32, which PyTorch's own types do not tell apart."""
     if device == "cuda" and "fp32" in engine.achieved:
         share = _tf32_share(engine.enqueue)
-        engine.achieved = {"fp32": 1 - share, "tf32": share}
+        engine.achieved = {name: part for name, part in (("fp32", 1 - share), ("tf32", share)) if part > 0}
 
 
 @contextmanager
