@@ -117,6 +117,14 @@ def test_later_looks_ask_for_more() -> None:
     assert fifth.low < first.low < first.ratio < first.high < fifth.high
 
 
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.0015, "same"), (0.0025, "slower"), (-0.0015, "same"), (-0.0025, "faster")]
+)
+def test_what_two_processes_of_one_engine_may_differ_by_is_no_difference(share: float, verdict: str) -> None:
+    values = [math.log(1 + share) + 1e-5 * math.sin(index) for index in range(40)]
+    assert look(values, 1, 0.01).verdict == verdict
+
+
 def test_trimmed_mean_and_its_error_are_yuen_s() -> None:
     values = [math.sin(index) + (50 if index % 9 == 0 else 0) for index in range(30)]
     middle, error, freedom = trimmed(values)
