@@ -59,10 +59,11 @@ class _Told(Stopwatch):
         return self.now_s
 
 
-def record(spec: Mapping[str, Any], case: str, seconds: float) -> Pair:
-    """Start two processes of a case and time them in turns for so many seconds; `WorkerError` where one ends."""
+def record(spec: Mapping[str, Any], seconds: float) -> Pair:
+    """Start two processes of a spec's one case, time them in turns so many seconds; `WorkerError` where one ends."""
+    (case,) = spec["cases"]
     with ExitStack() as stack:
-        clients = [stack.enter_context(worker(HERE, {**spec, "cases": [case]})) for _ in "AB"]
+        clients = [stack.enter_context(worker(HERE, spec)) for _ in "AB"]
         watch, turns = Stopwatch(), []
         while watch.elapsed_s < seconds:
             for which in _ABBA:
@@ -91,8 +92,8 @@ def is_turns(path: Path) -> bool:
         return False
 
 
-def load(path: Path) -> Turns:
-    """Return the turns in a file; `TraceError` when it holds none, or fewer than two pairs."""
+def load(path: Path, least: int = 2) -> Turns:
+    """Return the turns in a file; `TraceError` when it holds none, or fewer pairs than a replay takes."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         pairs = tuple(
@@ -103,8 +104,8 @@ def load(path: Path) -> Turns:
     except (OSError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: no turns ({type(error).__name__}: {error}); python -m bench trace --turns CASE records some"
         raise TraceError(msg) from error
-    if len(pairs) < 2:  # noqa: PLR2004 - a difference is confirmed by a second pair
-        msg = f"{path}: {len(pairs)} pair of processes; a replay takes two"
+    if len(pairs) < least:
+        msg = f"{path}: {len(pairs)} pair of processes; a replay takes {least}"
         raise TraceError(msg)
     return found
 

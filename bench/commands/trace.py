@@ -21,12 +21,13 @@ from bench.workers import WorkerError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from bench.traces import Run
 
 _ROOT = Path(__file__).parents[2]
 _SIZES = {"cpu": 64, "cuda": 256}
-_SAME = ("machine", "model", "image_size", "seconds_per_visit", "passes", "neighbour")
+_SAME = ("case", "machine", "model", "image_size", "seconds_per_visit", "passes", "neighbour")
 """What of a trace's origin must be alike for runs to be added to it."""
 
 
@@ -71,13 +72,13 @@ def run(options: argparse.Namespace) -> int:
     """Record the runs, writing the file anew after each, and return the exit status."""
     try:
         origin = _origin(options)
-        if options.turns:
-            return _turns(options, origin)
-        cases, runs, disturbed = _begun(options, origin)
-        _say(f"{len(cases)} cases; the first run builds the engines that the cache lacks")
         with ExitStack() as stack:
             if options.neighbour:
                 stack.enter_context(beside(options.device, "bursts"))()
+            if options.turns:
+                return _turns(options, origin)
+            cases, runs, disturbed = _begun(options, origin)
+            _say(f"{len(cases)} cases; the first run builds the engines that the cache lacks")
             _record(
                 options, origin, Recorder(_spec(options, cases), options.passes, options.seconds, _say), runs, disturbed
             )
@@ -96,11 +97,26 @@ def _turns(options: argparse.Namespace, origin: dict[str, Any]) -> int:
     """Record pairs of processes timed in turns, writing the file anew after each."""
     case = plain_case(options.turns)[0].id
     pairs: list[turns.Pair] = []
+    if options.append and options.out.exists():
+        held = turns.load(options.out, least=1)
+        _check_alike(options.out, {**held.origin, "case": held.case}, {**origin, "case": case})
+        origin.update(held.origin)
+        pairs += held.pairs
+    # An engine that cannot be opened ends it, and warming up is as long as for `ab`.
+    spec = {name: value for name, value in _spec(options, [case]).items() if name not in {"tolerant", "warm_up_s"}}
     while len(pairs) < options.runs:
-        pairs.append(turns.record(_spec(options, [case]), case, options.pair_seconds))
+        pairs.append(turns.record(spec, options.pair_seconds))
         turns.save(options.out, origin, case, pairs)
         _say(f"  {len(pairs)} of {options.runs} pairs")
+    print(f"{len(pairs)} pairs of processes of {case} in {options.out}, {options.out.stat().st_size // 1024} KiB")
     return 0
+
+
+def _check_alike(path: Path, held: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
+    unlike = [name for name in _SAME if held.get(name) != origin.get(name)]
+    if unlike:
+        msg = f"{path}: its {', '.join(unlike)} is another than now; record to another file"
+        raise TraceError(msg)
 
 
 def _record(
@@ -123,10 +139,7 @@ def _begun(options: argparse.Namespace, origin: dict[str, Any]) -> tuple[list[st
     if not (options.append and options.out.exists()):
         return _cases(options), [], []
     trace = load(options.out)
-    unlike = [name for name in _SAME if trace.origin.get(name) != origin.get(name)]
-    if unlike:
-        msg = f"{options.out}: its {', '.join(unlike)} is another than now; record to another file"
-        raise TraceError(msg)
+    _check_alike(options.out, trace.origin, origin)
     origin.update(trace.origin)
     return list(trace.measured), list(trace.runs), list(trace.disturbed)
 

@@ -63,7 +63,7 @@ def test_file_that_holds_no_turns_is_refused_by_name(tmp_path: Path, text: str) 
 
 def test_one_pair_alone_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "pairs.json", ORIGIN, CASE, made(0.01, pairs=1))
-    with pytest.raises(TraceError, match=r"1 pair of processes; a replay takes two"):
+    with pytest.raises(TraceError, match=r"1 pair of processes; a replay takes 2"):
         load(tmp_path / "pairs.json")
 
 
@@ -120,6 +120,7 @@ def test_pairs_are_recorded_until_there_are_as_many_as_asked_for(
 
     @contextmanager
     def fake(place: Any, spec: Any) -> Iterator[FakeClient]:
+        assert not {"tolerant", "warm_up_s"} & spec.keys()
         started.append((place, spec["cases"], spec["image_size"]))
         yield FakeClient()
 
@@ -127,9 +128,17 @@ def test_pairs_are_recorded_until_there_are_as_many_as_asked_for(
     path = tmp_path / "new" / "pairs.json"
     given = ("--turns", CASE, "--runs", "2", "--pair-seconds", "0.001", "--image-size", "512", "--note", "quiet")
     assert main(["trace", *given, "--out", str(path)]) == 0
-    assert capsys.readouterr().out.splitlines() == ["  1 of 2 pairs", "  2 of 2 pairs"]
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines == ["  1 of 2 pairs", "  2 of 2 pairs"]
+    assert last.startswith(f"2 pairs of processes of {CASE} in {path}, ")
     assert [each[1:] for each in started] == [([CASE], 512)] * 4
     found = load(path)
     assert (found.case, found.origin["note"], len(found.pairs)) == (CASE, "quiet", 2)
     assert set(found.pairs[0].turns) == {(0.01, 0.02)}
     assert json.loads(path.read_text())["schema"] == 1
+    more = (*given[:2], "--runs", "3", *given[4:], "--out", str(path), "--append")
+    assert main(["trace", *more]) == 0
+    assert len(load(path).pairs) == 3
+    assert main(["trace", *more, "--turns", "torch-fp32-b1"]) == 2
+    assert "pairs.json: its case is another than now; record to another file" in capsys.readouterr().err
+    assert len(load(path).pairs) == 3
