@@ -64,6 +64,12 @@ class Client:
         self.left_out: dict[str, str] = dict(ready.get("left_out", {}))
         """Cases whose engines would not open, with the reason; empty unless the spec tolerates that."""
 
+    def need(self, case: str) -> None:
+        """Raise `WorkerError` with the reason where the case's engine would not open."""
+        if case in self.left_out:
+            msg = f"{case}: {self.left_out[case]}"
+            raise WorkerError(msg)
+
     def machine(self) -> dict[str, Any]:
         """Return the worker's machine and its runtimes' versions."""
         found: dict[str, Any] = self._ask({"do": "describe"})["machine"]

@@ -102,8 +102,8 @@ def _turns(options: argparse.Namespace, origin: dict[str, Any]) -> int:
         _check_alike(options.out, {**held.origin, "case": held.case}, {**origin, "case": case})
         origin.update(held.origin)
         pairs += held.pairs
-    # An engine that cannot be opened ends it, and warming up is as long as for `ab`.
-    spec = {name: value for name, value in _spec(options, [case]).items() if name not in {"tolerant", "warm_up_s"}}
+    spec = _spec(options, [case])
+    spec.pop("warm_up_s")  # as long as for `ab`
     while len(pairs) < options.runs:
         pairs.append(turns.record(spec, options.pair_seconds))
         turns.save(options.out, origin, case, pairs)

@@ -188,6 +188,18 @@ def test_command_refuses_what_it_cannot_run(
     assert what in capsys.readouterr().err
 
 
+def test_case_that_a_place_cannot_open_ends_it_in_one_line(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = checkout / "other" / "bench"
+    other.mkdir(parents=True)
+    (other / "__init__.py").touch()
+    text = (checkout / "bench" / "worker.py").read_text()
+    without = '{"ready": True, "left_out": {"tensorrt-fp32-b1": "UnavailableError: no TensorRT"}}'
+    (other / "worker.py").write_text(text.replace('{"ready": True}', without))
+    given = ("ab", "--a", str(checkout), "--b", str(other.parent), "--cases", "tensorrt-fp32-b1")
+    assert main([*given]) == 2
+    assert capsys.readouterr().err == "cannot compare: tensorrt-fp32-b1: UnavailableError: no TensorRT\n"
+
+
 def test_difference_that_a_second_pair_of_processes_does_not_show_is_not_settled(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,9 @@ def test_command_prints_how_often_each_is_said(tmp_path: Path, capsys: pytest.Ca
 class FakeClient:
     """A worker that answers at once."""
 
+    def need(self, case: str) -> None:
+        """Have it."""
+
     def visit(self, case: str, seconds: float, *, canary: bool) -> Visit:
         """Return three rounds."""
         assert (case, seconds, canary) == (CASE, 0.1, False)
@@ -120,7 +123,7 @@ def test_pairs_are_recorded_until_there_are_as_many_as_asked_for(
 
     @contextmanager
     def fake(place: Any, spec: Any) -> Iterator[FakeClient]:
-        assert not {"tolerant", "warm_up_s"} & spec.keys()
+        assert "warm_up_s" not in spec
         started.append((place, spec["cases"], spec["image_size"]))
         yield FakeClient()
 
