@@ -64,10 +64,10 @@ class Client:
         self.left_out: dict[str, str] = dict(ready.get("left_out", {}))
         """Cases whose engines would not open, with the reason; empty unless the spec tolerates that."""
 
-    def need(self, case: str) -> None:
+    def need(self, case: str, where: str = "here") -> None:
         """Raise `WorkerError` with the reason where the case's engine would not open."""
         if case in self.left_out:
-            msg = f"{case}: {self.left_out[case]}"
+            msg = f"{case} cannot be opened {where}: {self.left_out[case]}"
             raise WorkerError(msg)
 
     def machine(self) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def _once(
     with ExitStack() as stack:
         specs = (_spec(options, name) for name in names)
         a, b = (stack.enter_context(worker(place, spec)) for place, spec in zip(places, specs, strict=True))
-        a.need(names[0])
-        b.need(names[1])
+        a.need(names[0], f"in A ({options.a})")
+        b.need(names[1], f"in B ({options.b})")
         if not quiet:
             _print_differences(a, b)
         return measure(

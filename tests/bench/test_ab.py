@@ -197,7 +197,8 @@ def test_case_that_a_place_cannot_open_ends_it_in_one_line(checkout: Path, capsy
     (other / "worker.py").write_text(text.replace('{"ready": True}', without))
     given = ("ab", "--a", str(checkout), "--b", str(other.parent), "--cases", "tensorrt-fp32-b1")
     assert main([*given]) == 2
-    assert capsys.readouterr().err == "cannot compare: tensorrt-fp32-b1: UnavailableError: no TensorRT\n"
+    told = f"tensorrt-fp32-b1 cannot be opened in B ({other.parent}): UnavailableError: no TensorRT"
+    assert capsys.readouterr().err == f"cannot compare: {told}\n"
 
 
 def test_difference_that_a_second_pair_of_processes_does_not_show_is_not_settled(
