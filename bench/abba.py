@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.sequential import ALPHA, LEAST_PAIRS, look
+from bench.sequential import ALPHA, LEAST_PAIRS, differs, look
 from bench.timing import Stopwatch
 
 if TYPE_CHECKING:
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.intervals import Interval
-    from bench.sequential import Look
     from bench.visits import Visit
 
     Seconds = NDArray[np.float64]
 
+MARGIN = 0.01
+"""Share of the FPS that is no difference, where nothing else is asked for."""
+BUDGET_S = 120.0
+"""Seconds spent on a case at most, where nothing else is asked for."""
+PARTS = (0.25, 0.5, 1.0, 2.0)
+"""Shares of the budget after which verdicts are counted; a second pair of processes may take as long as the first."""
 TURN_S = 0.1
 """Seconds of rounds a turn: short beside what else comes and goes on a machine, long beside a switch of process."""
 _LOOKS = 1.5
@@ -74,23 +79,22 @@ def measure(
         # The two halves of an ABBA share what drifts through it: they count as one value.
         halves = (np.array(ratios[::2]) + np.array(ratios[1::2])) / 2
         fastest, median = (look(column.tolist(), looks, margin, ALPHA / 2) for column in halves.T)
-        rounds, found = ("median", median) if _differs(median) and not _differs(fastest) else ("fastest", fastest)
-        denied = _differs(fastest) and _differs(median) and fastest.verdict != median.verdict
-        verdict = None if denied else found.verdict
+        told = {each.verdict for each in (fastest, median) if differs(each.verdict)}
+        rounds, found = ("median", median) if told and not differs(fastest.verdict) else ("fastest", fastest)
+        verdict = None if len(told) > 1 else found.verdict
         if verdict or over:
             return Settled(verdict, found.interval, rounds, len(ratios), watch.elapsed_s)
 
 
-def confirmed(once: Callable[[float], Settled], budget_s: float) -> Settled:
+def confirmed(first: Settled, again: Callable[[float], Settled], budget_s: float) -> Settled:
     """Return what two pairs of processes say: a difference stands where a second pair, started anew, shows it too.
 
     Two processes of the same engine differ a little for as long as they live, by where their memory lies; turns
-    between them do not take that out. `once` starts a pair and times it for at most the seconds given.
+    between them do not take that out. `again` starts the second pair and times it for at most the seconds given.
     """
-    first = once(budget_s)
-    if first.verdict not in ("slower", "faster"):
+    if not differs(first.verdict):
         return first
-    second = once(max(budget_s - first.seconds, first.seconds))
+    second = again(max(budget_s - first.seconds, first.seconds))
     verdict = second.verdict if second.verdict == first.verdict else None
     return replace(second, verdict=verdict, pairs=first.pairs + second.pairs, seconds=first.seconds + second.seconds)
 
@@ -98,8 +102,4 @@ def confirmed(once: Callable[[float], Settled], budget_s: float) -> Settled:
 def _turn(engine: Callable[[float], Visit]) -> Seconds:
     """Return the logarithms of the seconds of a turn's fastest and median rounds."""
     visit = engine(TURN_S)
-    return np.log([min(visit.samples_s), visit.median_s])
-
-
-def _differs(found: Look) -> bool:
-    return found.verdict in ("slower", "faster")
+    return np.log([visit.fastest_s, visit.median_s])

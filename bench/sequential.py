@@ -52,6 +52,11 @@ def look(log_ratios: Sequence[float], number: int, margin: float, alpha: float =
     return Look(interval, _verdict(interval, margin))
 
 
+def differs(verdict: str | None) -> bool:
+    """Return whether a verdict is of a difference."""
+    return verdict in ("slower", "faster")
+
+
 def trimmed(values: Sequence[float]) -> tuple[float, float, int]:
     """Return the 20 % trimmed mean, its standard error and degrees of freedom (Yuen 1974).
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.stream.writer import write_whole
 from bench.visits import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     Run = Mapping[str, tuple[Visit, ...]]
     """One process run: each case's visits in time order."""
@@ -56,18 +55,18 @@ class Trace:
 def save(path: Path, origin: Mapping[str, Any], runs: Sequence[Run], disturbed: Sequence[Run] = ()) -> None:
     """Write a trace in one step, times in microseconds, a run to a line."""
     cases = list(runs[0])
-    head = json.dumps({"schema": SCHEMA, "origin": dict(origin), "cases": cases}, indent=1)[:-2]
-    parts = [("runs", runs), *([("disturbed", disturbed)] if disturbed else [])]
-    text = "".join(f',\n "{name}": [\n{_lines(part, cases)}\n ]' for name, part in parts)
+    parts = {"runs": _packed_runs(runs, cases)} | ({"disturbed": _packed_runs(disturbed, cases)} if disturbed else {})
+    write_lines(path, {"schema": SCHEMA, "origin": dict(origin), "cases": cases}, parts)
+
+
+def write_lines(path: Path, head: Mapping[str, Any], parts: Mapping[str, Sequence[Any]]) -> None:
+    """Write JSON in one step: what heads it indented, and the items of each part a line each."""
+    text = json.dumps(dict(head), indent=1)[:-2]
+    for name, items in parts.items():
+        lines = ",\n".join(json.dumps(item).replace(" ", "") for item in items)
+        text += f',\n "{name}": [\n{lines}\n ]'
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".trace-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(head + text + "\n}\n")
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(path, f"{text}\n}}\n".encode())
 
 
 def load(path: Path) -> Trace:
@@ -95,9 +94,8 @@ def _log_median(visits: Sequence[Visit]) -> float:
     return math.log(statistics.median(value for visit in visits for value in visit.samples_s))
 
 
-def _lines(runs: Sequence[Run], cases: Sequence[str]) -> str:
-    packed = ([[_packed(visit) for visit in run[case]] for case in cases] for run in runs)
-    return ",\n".join(json.dumps(run).replace(" ", "") for run in packed)
+def _packed_runs(runs: Sequence[Run], cases: Sequence[str]) -> list[list[list[list[list[float]]]]]:
+    return [[[_packed(visit) for visit in run[case]] for case in cases] for run in runs]
 
 
 def _packed(visit: Visit) -> list[list[float]]:

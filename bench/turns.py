@@ -8,10 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.abba import TURN_S, confirmed, measure
-from bench.stream.writer import write_whole
+from bench.abba import MARGIN, TURN_S, confirmed, measure
 from bench.timing import Stopwatch
-from bench.traces import TraceError, microseconds
+from bench.traces import TraceError, microseconds, write_lines
 from bench.visits import Visit
 from bench.workers import HERE, worker
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 KIND = "turns"
 LOSSES = (0.0, 0.01, 0.02, 0.05)
 """Losses of FPS that are put in; 0: nothing is."""
-MARGIN = 0.01
 _ABBA = (0, 1, 1, 0)
 
 
@@ -63,26 +61,22 @@ def record(spec: Mapping[str, Any], seconds: float) -> Pair:
     """Start two processes of a spec's one case, time them in turns so many seconds; `WorkerError` where one ends."""
     (case,) = spec["cases"]
     with ExitStack() as stack:
-        clients = [stack.enter_context(worker(HERE, {**spec, "tolerant": True})) for _ in "AB"]
+        clients = [stack.enter_context(worker(HERE, spec)) for _ in "AB"]
         clients[0].need(case)
         watch, turns = Stopwatch(), []
         while watch.elapsed_s < seconds:
             for which in _ABBA:
                 visit = clients[which].visit(case, TURN_S, canary=False)
-                turns.append((min(visit.samples_s), visit.median_s))
+                turns.append((visit.fastest_s, visit.median_s))
         return Pair(tuple(turns), watch.elapsed_s)
 
 
 def save(path: Path, origin: Mapping[str, Any], case: str, pairs: Sequence[Pair]) -> None:
     """Write pairs in one step, times in microseconds, a pair to a line."""
-    head = json.dumps({"schema": 1, "kind": KIND, "origin": dict(origin), "case": case}, indent=1)[:-2]
-    lines = (
-        json.dumps([round(pair.seconds, 3), [[microseconds(value) for value in turn] for turn in pair.turns]])
-        for pair in pairs
-    )
-    text = ",\n".join(line.replace(" ", "") for line in lines)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, f'{head},\n "pairs": [\n{text}\n ]\n}}\n'.encode())
+    lines = [
+        [round(pair.seconds, 3), [[microseconds(value) for value in turn] for turn in pair.turns]] for pair in pairs
+    ]
+    write_lines(path, {"schema": 1, "kind": KIND, "origin": dict(origin), "case": case}, {"pairs": lines})
 
 
 def is_turns(path: Path) -> bool:
@@ -120,7 +114,7 @@ def replay(turns: Turns, loss: float, budget_s: float, draw: random.Random) -> S
         a, b = _engines(pair, draw.randrange(0, len(pair.turns), len(_ABBA)), loss, watch)
         return measure(a, b, MARGIN, budget_s, watch)
 
-    return confirmed(once, budget_s)
+    return confirmed(once(budget_s), once, budget_s)
 
 
 def _engines(

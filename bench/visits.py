@@ -25,6 +25,11 @@ class Visit:
         """Median seconds per inference."""
         return statistics.median(self.samples_s)
 
+    @property
+    def fastest_s(self) -> float:
+        """Fewest seconds per inference."""
+        return min(self.samples_s)
+
     def in_blocks(self) -> Visit:
         """Return the visit with the medians of blocks of rounds in place of the rounds, to six digits."""
         return Visit(

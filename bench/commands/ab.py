@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import binomtest
 
-from bench.abba import confirmed, measure
+from bench.abba import BUDGET_S, MARGIN, PARTS, confirmed, measure
 from bench.case import parse_case
 from bench.fingerprint import differences
+from bench.sequential import differs
 from bench.slowed import plain_case
 from bench.workers import WorkerError, place_of, worker
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     Places = tuple[Place, Place]
 
 _ROOT = Path(__file__).parents[2]
-_PARTS = (0.25, 0.5, 1.0, 2.0)
-"""Shares of the budget after which --prove counts; a second pair of processes may take as long as the first."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cases", required=True, help="cases to time, such as openvino-int8-b4,torch-fp32-b1")
     parser.add_argument(
-        "--margin", type=float, default=0.01, help="share of the FPS that is no difference (default: %(default)s)"
+        "--margin", type=float, default=MARGIN, help="share of the FPS that is no difference (default: %(default)s)"
     )
     parser.add_argument(
-        "--budget", type=float, default=120.0, help="seconds to spend on a case at most (default: %(default)s)"
+        "--budget", type=float, default=BUDGET_S, help="seconds to spend on a case at most (default: %(default)s)"
     )
     parser.add_argument(
         "--slow-b", default="", metavar="HOW", help="slow B to try the method: sleep=SHARE, threads=N or reformat"
@@ -78,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _confirmed(places: Places, names: tuple[str, str], options: argparse.Namespace, *, quiet: bool = False) -> Settled:
     """Return what two pairs of processes say, the first of which names how they differ."""
-    silent = itertools.chain([quiet], itertools.repeat(object=True))
-    return confirmed(lambda budget_s: _once(places, names, options, budget_s, quiet=next(silent)), options.budget)
+    first = _once(places, names, options, options.budget, quiet=quiet)
+    return confirmed(first, lambda budget_s: _once(places, names, options, budget_s, quiet=True), options.budget)
 
 
 def _once(
@@ -124,9 +122,9 @@ def _prove(places: Places, slowed: dict[str, str], options: argparse.Namespace) 
                 print(
                     f"trial {trial + 1} of {options.prove}: {name:40} {found[-1].verdict or 'not settled'}", flush=True
                 )
-        wrong = sum(each.verdict in ("slower", "faster") for each in kinds[case])
+        wrong = sum(differs(each.verdict) for each in kinds[case])
         print(f"{case}: equal engines called different in {_rate(wrong, options.prove)}")
-        for share in _PARTS:
+        for share in PARTS:
             within_s = share * options.budget
             seen = sum(each.verdict == "slower" and each.seconds <= within_s for each in kinds[slow])
             print(f"{slow}: called slower within {within_s:.0f} s in {_rate(seen, options.prove)}")

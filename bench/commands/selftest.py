@@ -9,24 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import turns
+from bench.abba import BUDGET_S, PARTS
 from bench.injected import score_injected
 from bench.replay import GATE, SIZES, curve, score
 from bench.speed import MOST_RUNS
-from bench.traces import TraceError, load
+from bench.traces import Trace, TraceError, load
+from bench.turns import Turns
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping
 
     from bench.replay import Score
-    from bench.traces import Trace
-    from bench.turns import Turns
 
 _TRACES = Path(__file__).parents[2] / "fixtures" / "traces"
-_BUDGET_S = 120.0
-"""What `ab` spends on a case by default."""
-_WITHIN_S = (30, 60, 120, 240)
-"""A difference takes a second pair of processes, which may take as long as the first."""
+_WITHIN_S = [part * BUDGET_S for part in PARTS]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +40,9 @@ def run(options: argparse.Namespace) -> int:
     """Print tables per trace, in Markdown; 0, or 2 where there is none to replay."""
     paths = options.traces or sorted(_TRACES.glob("*.json"))
     try:
-        taken = [turns.load(path) for path in paths if turns.is_turns(path)]
-        traces = [load(path) for path in paths if not turns.is_turns(path)]
+        found = [turns.load(path) if turns.is_turns(path) else load(path) for path in paths]
+        traces = [each for each in found if isinstance(each, Trace)]
+        taken = [each for each in found if isinstance(each, Turns)]
         for trace in traces:
             if len(trace.runs) < options.baseline_runs + options.runs:
                 asked = f"a baseline of {options.baseline_runs} and {options.runs} to judge"
@@ -81,14 +79,14 @@ def _ab(taken: Turns, trials: int) -> Iterable[str]:
     """Yield a table of what `ab` says of recorded pairs of processes, with a loss put into one of them."""
     seconds = statistics.fmean(pair.seconds for pair in taken.pairs)
     where = f"ab {taken.case}, {len(taken.pairs)} pairs of processes of {seconds:.0f} s on {_place(taken.origin)}"
-    yield f"**{taken.name}**: {where}; {trials} replays, budget {_BUDGET_S:.0f} s"
+    yield f"**{taken.name}**: {where}; {trials} replays, budget {BUDGET_S:.0f} s"
     yield ""
     told = " | ".join(f"slower within {part:.0f} s" for part in _WITHIN_S)
     yield f"| FPS lost | {told} | faster | the same | seconds |"
     yield f"|---|{'---|' * (len(_WITHIN_S) + 3)}"
     for loss in turns.LOSSES:
         draw = random.Random(0)  # noqa: S311 - not for secrets
-        found = [turns.replay(taken, loss, _BUDGET_S, draw) for _ in range(trials)]
+        found = [turns.replay(taken, loss, BUDGET_S, draw) for _ in range(trials)]
         cells = [sum(each.verdict == "slower" and each.seconds <= part for each in found) for part in _WITHIN_S]
         cells += [sum(each.verdict == word for each in found) for word in ("faster", "same")]
         shares = " | ".join(f"{cell / trials:.1%}" for cell in cells)
