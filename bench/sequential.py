@@ -23,8 +23,8 @@ ALPHA = 0.01
 OWN = 0.002
 """Share of the FPS that two processes of one engine may differ by for as long as they live: no difference of engines.
 
-Pairs of processes on two shared cores scattered by 0.35 % (`fixtures/traces/two-cores-turns.json`); a second pair is to
-agree, so that without this equal engines were called different in 2.8 % of its replays, with it in 0.2 %.
+With this at 0, `python -m bench selftest fixtures/traces/two-cores-turns.json --trials 1000` called equal engines
+different in 2.8 % of the replays, with it in 0.2 %.
 """
 LEAST_PAIRS = 16
 _TRIM = 0.2
