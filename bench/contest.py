@@ -130,7 +130,7 @@ def _figures(case: Case, rival: _Rival, plain: _Rival) -> Figures:
     ratios = [theirs / mine for theirs, mine in zip(plain.seconds, rival.seconds, strict=True)]
     fp32, truth = rival.scores["dice_fp32"], rival.scores["dice_truth"]
     trials = load_trials(case.backend)
-    layers, reformats = trials.layers(rival.opened.folder) if trials is not None else (None, None)
+    layers, reformats = (trials and trials.layers(rival.opened.folder)) or (None, None)
     ratio, low, high = median_interval(ratios)
     return Figures(
         fps=case.batch_size / median_interval(rival.seconds)[0],

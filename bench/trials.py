@@ -18,10 +18,10 @@ _FOLDER = Path(__file__).parent / "backends"
 class Trials(Protocol):
     """The names that a file `bench/backends/_trials_BACKEND.py` defines at module level."""
 
-    def offers(self, case: Case) -> Mapping[str, tuple[str, ...]]:
+    def offers(self, case: Case, device: str) -> Mapping[str, tuple[str, ...]]:
         """Return the trials of a case by name, each with the steps on its graph (`models.ends.ENDS`) that it needs."""
 
-    def recipe(self, case: Case, trials: Collection[str]) -> dict[str, str]:
+    def recipe(self, case: Case, device: str, trials: Collection[str]) -> dict[str, str]:
         """Return what decides the engine of some trials together, as a backend's recipe does."""
 
     def build(self, source: Source, plain: Source, case: Case, trials: Collection[str], folder: Path) -> None:
@@ -30,8 +30,8 @@ class Trials(Protocol):
     def load(self, source: Source, case: Case, folder: Path) -> Engine:
         """Return the engine that `build` left in `folder`, ready to run."""
 
-    def layers(self, folder: Path) -> tuple[int, int]:
-        """Return how many layers the engine in `folder` has, and how many only reformat; of plain ones too."""
+    def layers(self, folder: Path) -> tuple[int, int] | None:
+        """Return how many layers the engine in `folder` has, and how many only reformat, where its runtime tells."""
 
 
 def load_trials(backend: str) -> Trials | None:

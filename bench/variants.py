@@ -76,20 +76,18 @@ class Variant:
 
 
 def offered(case: Case, device: str) -> dict[str, Variant]:
-    """Return the variants of a case by name; none where its backend reads no graph."""
+    """Return the variants of a case by name; none where its backend reads no graph and offers no trials."""
     backend, trials = load_backend(case.backend), load_trials(case.backend)
     graph = backend.recipe(case, device).get("graph")
-    if graph is None:
-        return {}
-    found = {step: Variant(step, (step,)) for step in _ANYWHERE}
-    if graph.startswith("int8"):
+    found = {step: Variant(step, (step,)) for step in _ANYWHERE if graph is not None}
+    if graph is not None and graph.startswith("int8"):
         # Graphs with unsigned activations join one scale as they are.
         joined = {"shared-concat"} if graph.endswith("-unsigned") else set()
         found |= {step: Variant(step, (step,)) for step in VARIANTS if step not in joined}
-    if case.precision == "int8" and graph.startswith("int8"):
-        found[PERCENTILE] = Variant(PERCENTILE, (PERCENTILE,))
+        if case.precision == "int8":
+            found[PERCENTILE] = Variant(PERCENTILE, (PERCENTILE,))
     if trials is not None:
-        found |= {name: Variant(name, steps, (name,)) for name, steps in trials.offers(case).items()}
+        found |= {name: Variant(name, steps, (name,)) for name, steps in trials.offers(case, device).items()}
     return found
 
 
@@ -134,8 +132,8 @@ class _Tried:
         # The engine's key holds a digest of this file and of those it names.
         self.__file__ = str(getattr(trials, "__file__", ""))
 
-    def recipe(self, case: Case, device: str) -> dict[str, str]:  # noqa: ARG002 - the contract's signature
-        return self._trials.recipe(case, self._names)
+    def recipe(self, case: Case, device: str) -> dict[str, str]:
+        return self._trials.recipe(case, device, self._names)
 
     def build(self, source: Source, case: Case, folder: Path) -> None:
         self._trials.build(source, self._plain, case, self._names, folder)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["build", "layers", "load", "offers", "recipe"]
 
 
-def offers(case: Case) -> dict[str, tuple[str, ...]]:
+def offers(case: Case, device: str) -> dict[str, tuple[str, ...]]:  # noqa: ARG001 - the contract's signature
     """Return the trials of a case by name, each with the steps on its graph that it needs."""
     return _trt_trials.offers(tensorrt_weak.options(case))
 
 
-def recipe(case: Case, trials: Collection[str]) -> dict[str, str]:
+def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:  # noqa: ARG001 - as above
     """Return what decides the engine of some trials together."""
     return _trt_trials.recipe(tensorrt_weak.options(case), trials)
 

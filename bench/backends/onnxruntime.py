@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import onnx
 import onnxruntime as ort
+import torch
 
 from bench.backend import OutOfMemoryError, as_batch
 from bench.backends._onnx import cpu_graph, kernels, narrow_weights
@@ -24,6 +25,7 @@ from bench.backends._ort import (
     session_options,
 )
 from bench.machine import this_machine
+from bench.stream.cuda_lane import CudaLane, OnDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -124,6 +126,12 @@ class _Engine:
             self._binding.bind_ortvalue_input(self._input_name, self._input)
             self._binding.bind_output(self._output_name, source.device)
             self.enqueue()
+            self._shape = tuple(self._binding.get_outputs()[0].shape())
+            self._logits: NDArray[np.float32] | None = None
+            if source.device == "cpu":
+                # One that ONNX Runtime allocates is new at each inference, and its pages are, too.
+                self._logits = np.zeros(self._shape, np.float32)
+                _bind_output(self._binding, self._output_name, "cpu", self._shape, self._logits.ctypes.data)
 
     def copy_in(self, batch: NDArray[np.float32]) -> None:
         """Copy normalised images, float32 [B, 1, H, W], to the device."""
@@ -139,8 +147,35 @@ class _Engine:
 
     def copy_out(self) -> NDArray[np.float32]:
         """Return the logits of the last inference, float32 [B, classes, H, W]."""
-        logits: NDArray[np.float32] = self._binding.copy_outputs_to_cpu()[0].copy()
-        return logits
+        if self._logits is not None:
+            own: NDArray[np.float32] = self._logits.copy()
+            return own
+        copied: NDArray[np.float32] = self._binding.copy_outputs_to_cpu()[0]
+        return copied
+
+    def view_out(self) -> NDArray[np.float32]:
+        """Return the logits of the last inference, float32 [B, classes, H, W]; on the CPU without a copy."""
+        return self.copy_out() if self._logits is None else self._logits
+
+    def open_lane(self, buffers: int) -> CudaLane | None:
+        """Return a lane that normalises and takes the argmax on a GPU, with a ring of at least `buffers`."""
+        if self._device == "cpu":
+            return None
+        image = torch.zeros(tuple(self._input.shape()), device="cuda")
+        logits = torch.zeros(self._shape, device="cuda")
+        session, binding = self._session, self._session.io_binding()
+        binding.bind_input(self._input_name, "cuda", 0, np.float32, tuple(image.shape), image.data_ptr())
+        _bind_output(binding, self._output_name, "cuda", self._shape, logits.data_ptr())
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+        def infer() -> torch.Tensor:
+            # ONNX Runtime computes on a stream of its own, and returns once that has no work left.
+            stream.synchronize()
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return logits
+
+        return CudaLane(OnDevice(stream, image, infer, capturable=False), buffers)
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference, from a second session that profiles."""
@@ -149,7 +184,11 @@ class _Engine:
 
     def close(self) -> None:
         """Release the session and its buffers."""
-        self._binding = self._session = self._input = None
+        self._binding = self._session = self._input = self._logits = None
+
+
+def _bind_output(binding: Any, name: str, device: str, shape: tuple[int, ...], address: int) -> None:  # noqa: ANN401 - the library is untyped
+    binding.bind_output(name, device, 0, np.float32, shape, address)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -19,6 +20,8 @@ from bench.backends._torch import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bench.backend import Engine, Source
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 READS: Literal["module", "graph"] = "module"
 
-__all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
+__all__ = ["PRECISIONS", "READS", "build", "eager", "load", "recipe", "supports", "versions"]
 
 
 def supports(case: Case, device: str) -> str | None:
@@ -50,16 +53,24 @@ def build(source: Source, case: Case, folder: Path) -> None:
 
 def load(source: Source, case: Case, folder: Path) -> Engine:  # noqa: ARG001 - the contract's signature
     """Return the module on its device, run once."""
+    return eager(source, case, torch.contiguous_format, nullcontext)
+
+
+def eager(
+    source: Source, case: Case, layout: torch.memory_format, around: Callable[[], AbstractContextManager[None]]
+) -> Engine:
+    """Return the module on its device with weights and images in a layout, run once; each inference `around` itself."""
     torch.set_num_threads(source.threads)
     with memory_errors(case):
         module = source.module().to(source.device).requires_grad_(requires_grad=False)
+        module = module.to(memory_format=layout)  # type: ignore[call-overload] # a keyword torch leaves untyped
 
         def run(image: torch.Tensor) -> torch.Tensor:
-            with _autocast(case.precision, source.device):
+            with around(), _autocast(case.precision, source.device):
                 logits: torch.Tensor = module(image)
             return logits
 
-        engine = TorchEngine(case, source, run, torch.contiguous_format)
+        engine = TorchEngine(case, source, run, layout)
         with arithmetic(case.precision), ConvolutionFlops() as flops:
             run(torch.zeros(1, 1, *source.image_size, device=source.device))
         engine.achieved = as_shares(flops.by_format)

@@ -33,6 +33,8 @@ READS: Literal["module", "graph"] = "module"
 
 _MODES = {"cpu": "default", "cuda": "max-autotune"}
 _FORMATS = "formats.json"
+_OPEN: set[object] = set()
+"""The loaded engines of this process, which a reset of the compiler would make compile again."""
 
 __all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
 
@@ -63,7 +65,7 @@ def build(source: Source, case: Case, folder: Path) -> None:
         with compiler_cache(place):
             if source.device == "cpu":
                 leave_probes(place)
-            engine = _engine(source, case, flops, torch.compiler.reset)
+            engine = _engine(source, case, flops, _reset)
             engine.enqueue()
             engine.synchronize()
             engine.close()
@@ -81,7 +83,10 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
     try:
         place = release.enter_context(scratch(folder.parent))
         # The compiler keeps modules alive in its own cache until it is reset.
-        release.callback(torch.compiler.reset)
+        release.callback(_reset)
+        me = object()
+        _OPEN.add(me)
+        release.callback(_OPEN.discard, me)
         copy_compiled(folder, place)
         with memory_errors(case), compiler_cache(place):
             engine = _engine(source, case, _GraphFlops(), release.close)
@@ -94,6 +99,11 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
         release.close()
         raise
     return engine
+
+
+def _reset() -> None:
+    if not _OPEN:
+        torch.compiler.reset()
 
 
 class _GraphFlops:
@@ -118,7 +128,7 @@ class _GraphFlops:
 def _engine(source: Source, case: Case, flops: _GraphFlops, release: Callable[[], object]) -> TorchEngine:
     """Return the network behind `torch.compile`; it compiles, or finds its kernels, at the first inference."""
     # Other cases' compiled code would count against the recompilation limit of the same forward.
-    torch.compiler.reset()
+    _reset()
     module = _Typed(source.module(), HALF.get(case.precision, torch.float32)).to(source.device)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a keyword torch leaves untyped
     options = torch._inductor.list_mode_options(_MODES[source.device])  # noqa: SLF001 - the documented mode query

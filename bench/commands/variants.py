@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             return _refuse(f"{case}: {reason}")
         known = offered(case, device)
         if not known:
-            return _refuse(f"{case}: nothing to try: {case.backend} builds from no graph")
+            return _refuse(f"{case}: nothing to try: {case.backend} builds from no graph, and offers nothing")
         chosen = [combined(text, known) for text in (options.variants.split(",") if options.variants else known)]
         cache = Cache(options.cache_dir, print)
         size = (options.image_size, options.image_size)

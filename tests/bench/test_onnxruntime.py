@@ -156,3 +156,19 @@ def test_memory_that_ran_out_is_told_with_what_it_needs(
     monkeypatch.setattr(backend, "open_session", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         backend.load(source, case, folder)
+
+
+def test_the_logits_of_a_cpu_lie_at_one_address_and_copies_are_the_caller_s(source: NetworkSource) -> None:
+    batch = np.ones((CASE.batch_size, 1, *source.image_size), np.float32)
+    with open_engine(source, CASE) as opened:
+        engine: Any = opened.engine
+        engine.copy_in(batch)
+        engine.enqueue()
+        engine.synchronize()
+        shown, copied = engine.view_out(), engine.copy_out()
+        np.testing.assert_array_equal(shown, copied)
+        engine.copy_in(-batch)
+        engine.enqueue()
+        engine.synchronize()
+        assert engine.view_out() is shown
+        assert not np.array_equal(shown, copied)

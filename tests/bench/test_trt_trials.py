@@ -66,7 +66,7 @@ def built(fakes: Fakes, tmp_path: Path, backend: str, precision: str, names: Seq
     plain = FakeSource(tmp_path)
     fakes.backend(backend).build(plain, case, plain.engine_folder)
     source = Changed(tmp_path)
-    source.steps = tuple(step for name in names for step in trials.offers(case)[name])
+    source.steps = tuple(step for name in names for step in trials.offers(case, "cuda")[name])
     trials.build(source, plain, case, names, source.engine_folder)
     return trials.load(source, case, source.engine_folder)
 
@@ -83,18 +83,18 @@ def test_each_backend_offers_what_its_road_to_low_precision_can_do(fakes: Fakes)
     strong, weak = fakes.backend("_trials_tensorrt"), fakes.backend("_trials_tensorrt_weak")
     ends = {"level-5", "uint8-input", "argmax", "mask"}
     floats = {"float-first", "float-last", "float-ends"}
-    assert set(strong.offers(Case("tensorrt", "fp32", 1))) == ends
-    assert set(strong.offers(Case("tensorrt", "int8", 1))) == ends | {"io-fp16", "io-hwc8"}
-    assert set(weak.offers(Case("tensorrt_weak", "fp16", 1))) == ends | {"io-fp16", "io-hwc8"}
-    assert set(weak.offers(Case("tensorrt_weak", "int8", 1))) == ends | floats | {
+    assert set(strong.offers(Case("tensorrt", "fp32", 1), "cuda")) == ends
+    assert set(strong.offers(Case("tensorrt", "int8", 1), "cuda")) == ends | {"io-fp16", "io-hwc8"}
+    assert set(weak.offers(Case("tensorrt_weak", "fp16", 1), "cuda")) == ends | {"io-fp16", "io-hwc8"}
+    assert set(weak.offers(Case("tensorrt_weak", "int8", 1), "cuda")) == ends | floats | {
         "io-fp16",
         "io-hwc8",
         "resize-own-ranges",
     }
-    assert strong.offers(Case("tensorrt", "int8", 1))["io-fp16"] == ()
-    assert strong.offers(Case("tensorrt", "fp16", 1))["io-fp16"] == ("half-io",)
+    assert strong.offers(Case("tensorrt", "int8", 1), "cuda")["io-fp16"] == ()
+    assert strong.offers(Case("tensorrt", "fp16", 1), "cuda")["io-fp16"] == ("half-io",)
     fakes.tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED = 1
-    assert strong.offers(Case("tensorrt", "int8", 1))["io-hwc8"] == ("half-io",)
+    assert strong.offers(Case("tensorrt", "int8", 1), "cuda")["io-hwc8"] == ("half-io",)
 
 
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt_weak"])
@@ -195,7 +195,7 @@ def test_without_those_ranges_nothing_is_calibrated_on_the_wrong_input(fakes: Fa
 
 def test_recipes_of_trials_differ_from_the_plain_one_and_each_other(fakes: Fakes) -> None:
     trials, case = fakes.backend("_trials_tensorrt"), Case("tensorrt", "int8", 2)
-    every = [trials.recipe(case, [name]) for name in trials.offers(case)]
+    every = [trials.recipe(case, "cuda", [name]) for name in trials.offers(case, "cuda")]
     plain = fakes.backend("tensorrt").recipe(case, "cuda")
     assert len({tuple(recipe.items()) for recipe in (*every, plain)}) == len(every) + 1
 

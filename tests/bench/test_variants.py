@@ -63,8 +63,8 @@ def test_what_cannot_be_built_is_a_reason_and_the_others_go_on(tmp_path: Path, m
         raise BuildError(message)
 
     fake = SimpleNamespace(
-        offers=lambda case: {"hopeless": ()},
-        recipe=lambda case, trials: {"graph": "int8-unsigned", "trial": " ".join(trials)},
+        offers=lambda case, device: {"hopeless": ()},
+        recipe=lambda case, device, trials: {"graph": "int8-unsigned", "trial": " ".join(trials)},
         build=refuse,
         layers=lambda folder: (9, 4),
         __file__=__file__,
@@ -92,8 +92,8 @@ def test_a_trial_is_built_and_loaded_by_its_own_file(tmp_path: Path, monkeypatch
         return openvino.load(source, case, folder)
 
     fake = SimpleNamespace(
-        offers=lambda case: {"good": ("one-logit",)},
-        recipe=lambda case, trials: {"graph": "int8-unsigned", "trial": " ".join(trials)},
+        offers=lambda case, device: {"good": ("one-logit",)},
+        recipe=lambda case, device, trials: {"graph": "int8-unsigned", "trial": " ".join(trials)},
         build=build,
         load=load,
         layers=lambda folder: (1, 0),
@@ -141,10 +141,11 @@ def test_percentile_is_another_calibration_of_the_same_form(tmp_path: Path) -> N
         assert variant.graph("int8-entropy") == source.graph("int8-entropy")
 
 
-def test_variants_are_offered_where_they_make_sense() -> None:
+def test_variants_are_offered_where_they_make_sense(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(offered(Case("openvino", "fp32", 1), "cpu")) == {"one-logit"}
     assert "percentile" not in offered(Case("openvino", "int8-entropy", 1), "cpu")
     assert "shared-concat" not in offered(CASE, "cpu")  # the graph of CPUs has it
+    monkeypatch.setattr(bench.variants, "load_trials", lambda name: None)
     assert offered(Case("torch", "fp32", 1), "cpu") == {}
 
 
@@ -160,7 +161,10 @@ def test_names_joined_by_plus_go_together() -> None:
     ("arguments", "says"),
     [
         (["--backend", "torch"], "torch-int8-b1: "),
-        (["--backend", "torch", "--precision", "fp32"], "torch-fp32-b1: nothing to try: torch builds from no graph"),
+        (
+            ["--backend", "torch", "--precision", "fp32", "--variants", "level-5"],
+            "torch-fp32-b1: no variant 'level-5' of this case; there are channels-last",
+        ),
         (
             ["--backend", "openvino", "--variants", "fast"],
             "openvino-int8-b1: no variant 'fast' of this case; there",
@@ -173,6 +177,14 @@ def test_what_cannot_be_tried_ends_the_command_with_its_reason(
 ) -> None:
     assert main(["variants", "--device", "cpu", *arguments]) == 2
     assert capsys.readouterr().err.startswith(says)
+
+
+def test_a_backend_that_offers_nothing_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.variants, "load_trials", lambda name: None)
+    assert main(["variants", "--device", "cpu", "--backend", "torch", "--precision", "fp32"]) == 2
+    assert capsys.readouterr().err.startswith("torch-fp32-b1: nothing to try: torch builds from no graph")
 
 
 def test_the_command_prints_a_line_per_variant_and_writes_what_it_measured(

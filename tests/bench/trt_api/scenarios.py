@@ -101,7 +101,7 @@ def _trials(recorder: Recorder, name: str, precision: str) -> dict[str, str]:
     trials = importlib.import_module(f"bench.backends._trials_{name}")
     before = dict(recorder.overrides)
     results = {}
-    for trial, steps in trials.offers(case).items():
+    for trial, steps in trials.offers(case, "cuda").items():
         kind = recorder.real.float16 if trial.startswith("io-") else recorder.real.float32
         recorder.overrides |= {("ICudaEngine", "get_tensor_dtype"): kind}
         if steps == ("half-io",):

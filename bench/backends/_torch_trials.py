@@ -1,0 +1,43 @@
+"""What tries at a faster PyTorch engine share: their names beside the engine, and cuDNN's own search."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+CUDNN = "cudnn-benchmark"
+"""cuDNN times its algorithms for each convolution and keeps the fastest, in place of choosing by a rule."""
+_FILE = "trials.json"
+
+
+def remember(folder: Path, trials: Collection[str]) -> None:
+    """Leave the names of trials with what is built of them."""
+    (folder / _FILE).write_text(json.dumps(sorted(trials)), encoding="utf-8")
+
+
+def remembered(folder: Path) -> list[str]:
+    """Return the names of the trials that the engine in `folder` is built of."""
+    names: list[str] = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    return names
+
+
+@contextmanager
+def convolutions(trials: Collection[str]) -> Iterator[None]:
+    """Let cuDNN search while the block runs where the trials say so; it remembers what it found in this process."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or CUDNN in trials
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def layers(folder: Path) -> None:
+    """Return that PyTorch does not tell how many layers it runs."""

@@ -1,0 +1,43 @@
+"""Tries at a faster engine of the backend torch: eager, and as much as a few lines of a user's own code change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch as pytorch
+
+from bench.backends import torch
+from bench.backends._torch_trials import CUDNN, convolutions, layers, remember, remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from bench.backend import Engine, Source
+    from bench.case import Case
+
+_LAYOUT = "channels-last"
+
+__all__ = ["build", "layers", "load", "offers", "recipe"]
+
+
+def offers(case: Case, device: str) -> dict[str, tuple[str, ...]]:  # noqa: ARG001 - the contract's signature
+    """Return the trials of a case by name; none changes a graph."""
+    return dict.fromkeys((_LAYOUT, CUDNN) if device == "cuda" else (_LAYOUT,), ())
+
+
+def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:
+    """Return what decides the engine of some trials together."""
+    return {**torch.recipe(case, device), "trial": " ".join(trials)}
+
+
+def build(source: Source, plain: Source, case: Case, trials: Collection[str], folder: Path) -> None:  # noqa: ARG001 - the contract's signature
+    """Leave the names of the trials: an eager engine is the module itself."""
+    remember(folder, trials)
+
+
+def load(source: Source, case: Case, folder: Path) -> Engine:
+    """Return the module on its device, run once."""
+    trials = remembered(folder)
+    layout = pytorch.channels_last if _LAYOUT in trials else pytorch.contiguous_format
+    return torch.eager(source, case, layout, lambda: convolutions(trials))
