@@ -68,6 +68,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def bus_id() -> str:
+    """Return where the GPU sits, such as 0000:00:06.0: what tells one of a machine's GPUs from another."""
+    return str(driver.Device(_DEVICE).pci_bus_id())
+
+
 def tracked(holder: Closable) -> None:
     """Have `holder` closed before the context goes, should nobody close it earlier."""
     _open.add(holder)

@@ -13,7 +13,7 @@ import torch2trt
 from bench.backends import _cuda
 from bench.backends._calibrators import batches
 from bench.backends._memory import guarded
-from bench.backends._trt_config import WORKSPACE_BYTES, configure, save_timings, timing_path
+from bench.backends._trt_config import WORKSPACE_BYTES, alone_on_gpu, configure, save_timings, timing_path
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress
 
@@ -36,7 +36,8 @@ def build(source: Source, case: Case, folder: Path, options: Mapping[str, Any], 
     """
     _cuda.context()
     _cuda.tidy()
-    guarded(case.batch_size, lambda: _convert(source, case, folder, options, calibrated=calibrated))
+    with alone_on_gpu(folder, source.say, str(case)):
+        guarded(case.batch_size, lambda: _convert(source, case, folder, options, calibrated=calibrated))
     _cuda.tidy()
 
 

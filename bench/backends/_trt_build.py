@@ -14,7 +14,7 @@ from bench.backends import _cuda
 from bench.backends._calibrators import Feed, calibrator
 from bench.backends._flops import fixed_graph
 from bench.backends._memory import guarded
-from bench.backends._trt_config import configure, save_timings, set_precisions, timing_path
+from bench.backends._trt_config import alone_on_gpu, configure, save_timings, set_precisions, timing_path
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress, monitor
 from bench.backends._trt_ranges import evened, ranges_path
@@ -50,9 +50,10 @@ def build(
     _cuda.context()
     graph = fixed_graph(source.graph(options.graph), case.batch_size, source.image_size)
     _cuda.tidy()
-    if options.calibrator is not None and ranges is None:
-        ranges = _ranges(source, case, folder, options, graph)
-    plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, (graph, ranges, adjust)))
+    with alone_on_gpu(folder, source.say, str(case)):
+        if options.calibrator is not None and ranges is None:
+            ranges = _ranges(source, case, folder, options, graph)
+        plan = guarded(case.batch_size, lambda: _plan(source, case, folder, options, (graph, ranges, adjust)))
     (folder / PLAN).write_bytes(plan)
     (folder / FLOPS).write_text(json.dumps(graph.convolution_flops, indent=1), encoding="utf-8")
     layers = guarded(case.batch_size, lambda: _layers(plan, case.batch_size))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from bench.backends import _cuda
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 WORKSPACE_BYTES = 8 << 30
 """Scratch memory that a tactic may ask for; TensorRT's own default is all of the device's."""
@@ -114,6 +118,27 @@ def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - Tens
         write_atomically(timing_file, bytes(timings.serialize()))
 
 
+@contextmanager
+def alone_on_gpu(folder: Path, say: Callable[[str], None], name: str) -> Iterator[None]:
+    """Run the block once no other process builds on this GPU from the same cache.
+
+    Builders choose kernels by timing them. Side by side they time each other's work too, and each takes several times
+    as long as all would in turn, where a later one also finds the timings of the earlier ones.
+    """
+    place = shared_folder(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"building-{_file_name(_cuda.bus_id())}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{name}: waiting for another process that builds on this GPU")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def shared_folder(folder: Path) -> Path:
     """Return the folder for what outlives one engine, timing and calibration caches, beside the engine's own."""
     return folder.parent / ".tensorrt"
@@ -123,7 +148,11 @@ def timing_path(folder: Path) -> Path:
     """Return the timing cache's file for this TensorRT and GPU, given an engine's folder."""
     found = _cuda.versions()
     name = f"{trt.__version__}-{found.get('gpu', 'none')}-{found.get('compute_capability', '')}"
-    return shared_folder(folder) / f"timing-{re.sub(r'[^A-Za-z0-9.]+', '_', name)}.cache"
+    return shared_folder(folder) / f"timing-{_file_name(name)}.cache"
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

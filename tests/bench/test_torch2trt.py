@@ -49,6 +49,7 @@ def test_every_conversion_gets_a_fresh_input_tensor_of_the_cases_shape(
     assert len({id(tensor) for tensor in converter.inputs}) == 4
     assert len({tensor.data_ptr() for tensor in converter.inputs}) == 4
     assert all(tuple(tensor.shape) == (2, 1, *SIZE) for tensor in converter.inputs)
+    assert [path.name for path in (tmp_path / "engines" / ".tensorrt").glob("building-*")]  # alone on its GPU
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import pytest
+from filelock import FileLock
 from onnx import helper
 
 from bench.backend import BuildError, OutOfMemoryError
@@ -237,3 +238,23 @@ def test_tensorrts_own_progress_is_shown_where_it_has_one(fakes: Fakes, tmp_path
     assert shown.text(5).endswith("(Timing 3 of 8)")
     monitor.phase_finish("Timing")
     assert shown.text(5).endswith("for 5 s")
+
+
+@pytest.mark.parametrize("backend", ["tensorrt_weak", "tensorrt"])
+def test_a_build_waits_for_the_one_under_way_on_its_gpu_and_says_so(fakes: Fakes, tmp_path: Path, backend: str) -> None:
+    source = FakeSource(tmp_path)
+    place = source.engine_folder.parent / ".tensorrt"
+    place.mkdir()
+    for name, waits in (("building-0000_00_06.0.lock", True), ("building-0000_00_07.0.lock", False)):
+        other = FileLock(place / name)
+        other.acquire()
+        builder = threading.Thread(target=build, args=(fakes, source, "fp16", backend))
+        builder.start()
+        builder.join(0.5 if waits else 60)
+        assert builder.is_alive() == waits
+        built = len(fakes.behaviour.configs)
+        other.release()
+        builder.join(60)
+        assert len(fakes.behaviour.configs) == built + waits
+        told = f"{backend}-fp16-b2: waiting for another process that builds on this GPU"
+        assert source.said.count(told) == 1

@@ -99,6 +99,9 @@ def modules(device: Device) -> dict[str, ModuleType]:
         def name(self) -> str:
             return "Fake GPU"
 
+        def pci_bus_id(self) -> str:
+            return "0000:00:06.0"
+
         def compute_capability(self) -> tuple[int, int]:
             return (9, 0)
 

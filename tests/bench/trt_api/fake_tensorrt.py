@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,7 @@ def _words(text: str) -> SimpleNamespace:
 def module(behaviour: Behaviour, device: Device) -> ModuleType:
     """Return `tensorrt` as a module to put into `sys.modules`; tests take attributes away or add some."""
     fake = ModuleType("tensorrt")
+    fake.__spec__ = ModuleSpec("tensorrt", None)  # libraries that look for TensorRT look for this
     fake.__dict__.update(
         {
             "__version__": "8.6.0",
