@@ -161,12 +161,16 @@ class _Engine:
         """Return a lane that normalises and takes the argmax on a GPU, with a ring of at least `buffers`."""
         if self._device == "cpu":
             return None
-        image = torch.zeros(tuple(self._input.shape()), device="cuda")
-        logits = torch.zeros(self._shape, device="cuda")
-        session, binding = self._session, self._session.io_binding()
-        binding.bind_input(self._input_name, "cuda", 0, np.float32, tuple(image.shape), image.data_ptr())
-        _bind_output(binding, self._output_name, "cuda", self._shape, logits.data_ptr())
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        return CudaLane(self._shared_with(stream), buffers)
+
+    def _shared_with(self, stream: torch.cuda.Stream) -> OnDevice:
+        """Return input and inference on PyTorch's own tensors, ordered with what it does on a stream."""
+        image = torch.zeros(tuple(self._input.shape()), device=self._device)
+        logits = torch.zeros(self._shape, device=self._device)
+        session, binding = self._session, self._session.io_binding()
+        binding.bind_input(self._input_name, self._device, 0, np.float32, tuple(image.shape), image.data_ptr())
+        _bind_output(binding, self._output_name, self._device, self._shape, logits.data_ptr())
 
         def infer() -> torch.Tensor:
             # ONNX Runtime computes on a stream of its own, and returns once that has no work left.
@@ -175,7 +179,7 @@ class _Engine:
             binding.synchronize_outputs()
             return logits
 
-        return CudaLane(OnDevice(stream, image, infer, capturable=False), buffers)
+        return OnDevice(stream, image, infer, capturable=False)
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference, from a second session that profiles."""

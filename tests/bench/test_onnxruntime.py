@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from onnx import numpy_helper
 from torch import nn
 
@@ -20,7 +22,7 @@ from bench.case import Case
 from bench.engines import open_engine
 from bench.machine import this_machine
 from models.images import ImageSet, normalise
-from tests.bench.networks import as_network, quick, tiny_source
+from tests.bench.networks import as_network, quick, sections, tiny_source
 from tests.models.test_graphs import run
 
 if TYPE_CHECKING:
@@ -172,3 +174,23 @@ def test_the_logits_of_a_cpu_lie_at_one_address_and_copies_are_the_caller_s(sour
         engine.synchronize()
         assert engine.view_out() is shown
         assert not np.array_equal(shown, copied)
+
+
+def test_on_pytorch_s_tensors_the_logits_are_those_of_the_accuracy_path(source: NetworkSource) -> None:
+    waits: list[str] = []
+    stream: Any = SimpleNamespace(synchronize=lambda: waits.append("for the stream"))
+    batch = normalise(sections("held-out", CASE.batch_size).images)
+    with open_engine(source, CASE) as opened:
+        engine: Any = opened.engine
+        shared = engine._shared_with(stream)
+        assert not waits
+        found = []
+        for images in (batch, -batch):
+            shared.image.copy_(torch.from_numpy(images))
+            engine.copy_in(images)
+            engine.enqueue()
+            found.append(shared.infer())
+            np.testing.assert_array_equal(found[-1].numpy(), engine.copy_out())
+        assert found[0].data_ptr() == found[1].data_ptr()
+        assert len(waits) == 2
+        assert not shared.capturable
