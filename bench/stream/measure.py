@@ -11,7 +11,7 @@ import numpy as np
 from bench.stream.lane import open_lane
 from bench.stream.loop import stream
 from bench.stream.plain import plain
-from bench.timing import Stopwatch, round_s, warm_up
+from bench.timing import Stopwatch, round_s, rounds_s, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from bench.stream.plain import Plain
 
 ENGINE_S = 0.25
-"""Seconds that the engine is timed alone, before the stream and again after it."""
+"""Seconds that the engine is timed alone at least, before the stream and again after it."""
+_ENGINE_SHARE, _MOST_ENGINE_S = 0.05, 5.0
+"""A longer stream, whose machine has time to change, has its engine timed for a share of it, up to so many seconds."""
 _ROUNDS = 3
 """Rounds of that: an allocator that must find its memory again slows the first ones (torch FP32 at batch 8)."""
 PLAIN_SAMPLES = 100
@@ -69,7 +71,7 @@ def measure(
     watch = Stopwatch()
     warm_up(engine)
     warm_up_s = watch.elapsed_s
-    before_s = _engine_s(opened)
+    before_s = _engine_s(opened, len(images))
     watch = Stopwatch()
     workers = way.workers(images)
     lane = open_lane(engine, batch_size, images.size, workers + 2)
@@ -81,7 +83,7 @@ def measure(
         opened.memory.sample()
     finally:
         lane.close()
-    after_s = _engine_s(opened)
+    after_s = _engine_s(opened, len(images))
     peak_bytes = opened.memory.peak_bytes
     samples = min(plain_samples, len(images))
     slow = plain(engine, images, batch_size, samples) if samples and not streamed.partial else None
@@ -125,8 +127,9 @@ def latency_ms(latencies_s: NDArray[np.float64]) -> dict[str, float] | None:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(latencies_s.max() * 1e3)}
 
 
-def _engine_s(opened: OpenEngine) -> float:
-    """Return seconds per inference of the engine alone: the median of `_ROUNDS` rounds that take about `ENGINE_S`."""
+def _engine_s(opened: OpenEngine, samples: int) -> float:
+    """Return seconds per inference of the engine alone: the median of rounds, `_ROUNDS` of which take `ENGINE_S`."""
     once_s = min(round_s(opened.engine, 1) for _ in range(2))
     each = max(1, round(ENGINE_S / _ROUNDS / once_s))
-    return median(round_s(opened.engine, each) for _ in range(_ROUNDS))
+    stream_s = samples / opened.case.batch_size * once_s
+    return median(rounds_s(opened.engine, each, min(_ENGINE_SHARE * stream_s, _MOST_ENGINE_S), _ROUNDS))
