@@ -52,7 +52,7 @@ BY_TEST = {
     "python -m bench ranges": "tests/bench/test_ranges.py::test_our_own_calibrations_are_compared",
     "python -m bench variants --from docs/variants/*.json": "tests/bench/test_variants.py::"
     "test_the_files_of_variants_in_docs_are_shown",
-    "python -m bench sweep --from docs/sweep-h100-*.json": "tests/bench/test_sweep.py::"
+    "python -m bench sweep --from docs/sweep-h100-*.json": "tests/bench/test_sweep_shown.py::"
     "test_the_sweeps_in_docs_are_shown_with_their_plots",
     "make bench ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
     "make test ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",

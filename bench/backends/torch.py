@@ -10,14 +10,12 @@ import torch
 from bench.backends._torch import (
     HALF,
     PRECISIONS,
-    ConvolutionFlops,
     TorchEngine,
     arithmetic,
-    as_shares,
     memory_errors,
-    prove_tf32,
     unsupported,
 )
+from bench.backends._torch_formats import ConvolutionFlops, as_shares, prove_tf32
 
 if TYPE_CHECKING:
     from collections.abc import Callable

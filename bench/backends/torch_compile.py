@@ -15,12 +15,10 @@ from bench.backends._torch import (
     HALF,
     PRECISIONS,
     TorchEngine,
-    add_work,
-    as_shares,
     memory_errors,
-    prove_tf32,
     unsupported,
 )
+from bench.backends._torch_formats import add_work, as_shares, prove_tf32
 
 if TYPE_CHECKING:
     from collections.abc import Callable

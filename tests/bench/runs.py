@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.case import PRECISIONS, parse_case
 from bench.checksum import sealed
 from bench.entries import Acceptance, Baseline, entries_of
+from bench.gate import Status, judge_run
 from bench.results import SCHEMA, Run, parse_run
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 IMAGES = ["a", "b", "c"]
 SPREAD = (0.9975, 1.0, 1.0025)
+GOOD = [[0.999, 0.995], [0.998, 0.99], [0.999, 0.992]]
+"""Dice per image and class of a measured row that says nothing else."""
 MACHINE = {"id": "amd-epyc-2c-avx2", "cpu": "AMD EPYC", "cores": 2, "gpu": None, "driver": None, "runtimes": {}}
+GPU = {**MACHINE, "id": "nvidia-h200", "gpu": "NVIDIA H200"}
 
 
 def scores(per_image: list[list[float]]) -> dict[str, Any]:
@@ -40,7 +44,6 @@ def rounds(seconds: float, spread: float = 0.004, count: int = 9) -> list[float]
 def row_json(case: str, fps: float = 100.0, **changes: Any) -> dict[str, Any]:
     """Return a measured row as pytest-benchmark writes it."""
     parsed = parse_case(case)
-    per_image = [[0.999, 0.995], [0.998, 0.99], [0.999, 0.992]]
     perfect = [[1.0, 1.0] for _ in IMAGES]
     info = {
         "case": case,
@@ -50,7 +53,7 @@ def row_json(case: str, fps: float = 100.0, **changes: Any) -> dict[str, Any]:
         "images": IMAGES,
         "speedup": None,
         "speedup_over": None,
-        "dice_fp32": scores(perfect if parsed.precision == "fp32" else per_image),
+        "dice_fp32": scores(perfect if parsed.precision == "fp32" else GOOD),
         "dice_truth": scores([[0.95, 0.9], [0.94, 0.85], [0.95, 0.88]]),
         "fps": fps,
         "peak_memory_bytes": 50 * 2**20,
@@ -113,3 +116,9 @@ def write(path: Path, data: Any) -> Path:
         data = sealed(data)
     path.write_text(json.dumps(data), encoding="utf-8")
     return path
+
+
+def verdict(run: Run, baseline: Baseline | None, case: str = "openvino-int8-b4", **options: Any) -> tuple[Status, str]:
+    """Return the one verdict on a case and its evidence."""
+    (found,) = [each for each in judge_run(run, baseline, **options) if each.case == case]
+    return found.status, found.evidence

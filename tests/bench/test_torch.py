@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from bench.backends import _torch
+from bench.backends import _torch_formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bench.backends._torch import TorchEngine
 
 
 class Ran:
@@ -35,7 +37,7 @@ class Ran:
 def test_tf32_is_told_from_fp32_by_the_kernels_and_no_format_is_named_that_did_not_run(
     monkeypatch: pytest.MonkeyPatch, device: str, before: dict[str, float], share: float, after: dict[str, float]
 ) -> None:
-    monkeypatch.setattr(_torch, "_tf32_share", lambda _: share)
+    monkeypatch.setattr(_torch_formats, "_tf32_share", lambda _: share)
     engine: Any = Ran(before)
-    _torch.prove_tf32(cast("_torch.TorchEngine", engine), device)
+    _torch_formats.prove_tf32(cast("TorchEngine", engine), device)
     assert engine.achieved == after

@@ -22,6 +22,8 @@ _FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 DESKTOP, PHONE = (1280, 900), (390, 844)
+ROWS = "table.cases tbody tr"
+"""Where the page has its cases."""
 
 
 @contextlib.contextmanager
@@ -80,3 +82,11 @@ def visit(
         context.close()
     assert found.said == []
     assert [url for url in found.asked if not url.startswith("data:")] == [file.as_uri()]
+
+
+def shown(page: Page) -> list[str]:
+    """Return the cases of the table as they stand, hidden ones left out."""
+    found: list[str] = page.eval_on_selector_all(
+        ROWS, "rows => rows.filter(r => !r.hidden).map(r => r.cells[0].textContent)"
+    )
+    return found

@@ -10,18 +10,22 @@ from bench.case import parse_case
 from bench.fidelity import Fidelity, Reference
 from bench.gate import judge_run
 from bench.page.facts import Judged, Limits, facts
+from bench.page.render import write_report
 from bench.pictures import Pictures
 from bench.results import parse_run
 from bench.stream.laps import STAGES
 from models.images import ImageSet
-from tests.bench.runs import IMAGES, row_json, run_json
+from tests.bench.runs import IMAGES, MACHINE, row_json, run_json, run_of, scores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.page.values import Facts
     from bench.results import Run
 
 CASES = ("torch-fp32-b1", "openvino-fp32-b1", "openvino-int8-b1", "openvino-int8-b4", "torch-fp32-b4")
 INT8 = "openvino-int8-b1"
+HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>\'"&$x^$|`'
 FPS = {"torch-fp32-b1": 10.0, "openvino-fp32-b1": 40.0, INT8: 120.0, "openvino-int8-b4": 150.0, "torch-fp32-b4": 12.0}
 
 
@@ -88,4 +92,26 @@ def facts_of(*runs: Run, limits: Limits | None = None) -> Facts:
     """Return the facts of runs without a baseline."""
     return facts(
         [Judged(f"run{index}.json", run, judge_run(run, None)) for index, run in enumerate(runs)], limits or Limits()
+    )
+
+
+def written(folder: Path, *runs: Run) -> Path:
+    """Return the page of some runs as a file."""
+    path = folder / "report.html"
+    write_report(path, facts_of(*runs))
+    return path
+
+
+def hostile() -> Run:
+    """Return a run in which every name that a user gives is hostile."""
+    worst = {**scores([[0.999, 0.995], [0.998, 0.99], [0.999, 0.992]]), "worst_image": HOSTILE}
+    names = [IMAGES[0], HOSTILE, IMAGES[2]]
+    return run_of(
+        row_json(INT8, dice_fp32=worst, images=names),
+        roofline=roofline_json(INT8, HOSTILE),
+        pictures=pictures_json({INT8: 1}, names),
+        failed={HOSTILE: HOSTILE},
+        skipped={HOSTILE + "2": HOSTILE},
+        command=HOSTILE,
+        machine={**MACHINE, "cpu": HOSTILE},
     )

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.__main__ import main
-from bench.accept import accept
 from bench.baseline import save_baseline
-from bench.entries import Acceptance
 from bench.gate import judge_run
 from bench.page.accuracy import pictures
 from bench.page.facts import Judged, Limits, facts
 from bench.page.fleet import SCHEMES
-from bench.page.history import Past, read_past
 from bench.page.parts import Point
 from bench.page.plots.front import front_plot
 from bench.page.render import html, markdown
@@ -26,12 +23,10 @@ from bench.page.values import FleetCell
 from bench.results import RunFileError, parse_run
 from bench.status import Status
 from tests.bench.page.rich import CASES, INT8, facts_of, pictures_json, rich_json, rich_run, roofline_json, stream_json
-from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
+from tests.bench.runs import GPU, MACHINE, baseline_of, row_json, run_json, run_of, scores, write
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-GPU = {**MACHINE, "id": "nvidia-h200", "gpu": "NVIDIA H200"}
 
 
 def sweep_json(machine: str = str(MACHINE["id"])) -> dict[str, Any]:
@@ -221,66 +216,6 @@ def test_fleet_cell_says_why_it_is_empty() -> None:
     same = facts_of(rich_run(), rich_run()).fleet
     assert same is not None
     assert same.comparisons[0].columns == (f"{MACHINE['id']} (run0.json)", f"{MACHINE['id']} (run1.json)")
-
-
-def test_history_is_of_the_same_machine_model_and_images_in_the_order_of_time(tmp_path: Path) -> None:
-    folder = tmp_path / "past"
-    (folder / "Linux").mkdir(parents=True)
-    for day, fps in ((3, 130.0), (1, 110.0), (2, 120.0)):
-        data = run_json(row_json(INT8, fps=fps), measured=f"2030-06-0{day}T12:00:00+00:00")
-        write(folder / "Linux" / f"000{day}_run.json", data)
-    write(folder / "gpu.json", run_json(row_json(INT8, fps=999.0), machine=GPU))
-    (folder / "other.json").write_text("{}")
-    run = run_of(row_json(INT8, fps=140.0), row_json("torch-fp32-b1"))
-    judged = Judged("run.json", run, judge_run(run, None))
-    history = facts([judged], Limits(), past=read_past(folder)).runs[0].history
-    assert history is not None
-    by_case = {case.case: case for case in history.cases}
-    assert [point.fps for point in by_case[INT8].points] == pytest.approx([110.0, 120.0, 130.0, 140.0])
-    assert by_case[INT8].points[0].file == "Linux/0001_run.json"
-    assert len(by_case["torch-fp32-b1"].points) == 1
-    assert history.notes == (
-        "1 of 4 runs in past are of another machine, model or image set.",
-        "1 files in past are no runs of this suite, or damaged: other.json.",
-    )
-
-
-def test_run_that_lies_in_its_own_history_counts_once(tmp_path: Path) -> None:
-    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
-    out = tmp_path / "report.md"
-    assert main(["report", str(run), "--history", str(tmp_path), "--out", str(out)]) == 0
-    assert f"| {INT8} | 1 | 100.0 to 100.0 |" in out.read_text()
-
-
-def test_history_marks_every_accepted_change_with_its_reason() -> None:
-    first = baseline_of(row_json(INT8, fps=100.0), row_json("torch-fp32-b1"))
-    faster = [run_of(row_json(INT8, fps=150.0), row_json("torch-fp32-b1"), checksum=str(n)) for n in range(3)]
-    baseline = accept(first, faster, Acceptance("grace", "2030-06-10T12:00:00+00:00", "new kernels", "c0ffee"))
-    run = run_of(row_json(INT8, fps=150.0))
-    judged = Judged("run.json", run, judge_run(run, baseline), baseline)
-    found = facts([judged], Limits(), past=Past("past", (("run.json", run),), ()))
-    history = found.runs[0].history
-    assert history is not None
-    accepted = history.cases[0].accepted
-    assert [(each.kind, each.who, each.why) for each in accepted] == [
-        ("previous baseline", "ada", "first"),
-        ("baseline", "grace", "new kernels"),
-    ]
-    assert [each.fps for each in accepted] == pytest.approx([100.0, 150.0], rel=0.01)
-    assert "2030-06-10 150.0 FPS by grace (new kernels)" in markdown(found)
-    assert "accepted by grace (new kernels)" in html(found)
-    assert "grace accepted on 2030-06-10 (new kernels)" in found.runs[0].against
-
-
-@pytest.mark.parametrize("folder", ["gone", "empty"])
-def test_history_that_is_none_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
-    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
-    (tmp_path / "empty").mkdir()
-    given = ["report", str(run), "--history", str(tmp_path / folder), "--out", str(tmp_path / "report.html")]
-    assert main(given) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("cannot report: --history")
-    assert not (tmp_path / "report.html").exists()
 
 
 def test_page_and_markdown_hold_the_same_figures() -> None:

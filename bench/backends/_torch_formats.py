@@ -1,0 +1,66 @@
+"""The number formats that PyTorch's convolutions really run in: counted, or read off the kernels that ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bench.backends._torch import TorchEngine
+
+_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
+
+
+def add_work(by_format: dict[str, float], dtype: torch.dtype, output: torch.Tensor, weight: torch.Tensor) -> None:
+    """Add one convolution's multiply-adds to those of its input's number format."""
+    name = _NAMES.get(dtype, str(dtype))
+    by_format[name] = by_format.get(name, 0.0) + float(output.numel()) * float(weight[0].numel())
+
+
+def as_shares(by_format: Mapping[str, float]) -> dict[str, float]:
+    """Return each format's share of the work; empty when nothing ran."""
+    total = sum(by_format.values())
+    return {name: work / total for name, work in by_format.items()}
+
+
+class ConvolutionFlops(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's class is untyped
+    """Counts the multiply-adds of every convolution that runs, by the number format of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # torch's class is untyped
+        self.by_format: dict[str, float] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's signature
+        """Run the operator and count it when it is a convolution."""
+        result = func(*args, **(kwargs or {}))
+        # Inference mode keeps conv2d whole; elsewhere it arrives decomposed.
+        if func in {torch.ops.aten.conv2d.default, torch.ops.aten.convolution.default}:
+            add_work(self.by_format, args[0].dtype, result, args[1])
+        elif func is torch.ops.aten.conv_transpose2d.input:
+            add_work(self.by_format, args[0].dtype, args[0], args[1])
+        return result
+
+
+def _tf32_share(run: Callable[[], object]) -> float:
+    """Return the share of the convolution kernels' time on the GPU spent in kernels that are named as TF32."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize()
+    times: dict[bool, float] = {True: 0.0, False: 0.0}
+    for event in profile.key_averages():
+        name = event.key.lower()
+        if any(word in name for word in ("conv", "fprop", "gemm", "winograd", "cutlass")):
+            times["tf32" in name or "s1688" in name] += float(event.device_time_total)
+    total = sum(times.values())
+    return times[True] / total if total else 0.0
+
+
+def prove_tf32(engine: TorchEngine, device: str) -> None:
+    """Split a GPU engine's FP32 share into FP32 and TF32, which PyTorch's own types do not tell apart."""
+    if device == "cuda" and "fp32" in engine.achieved:
+        share = _tf32_share(engine.enqueue)
+        engine.achieved = {name: part for name, part in (("fp32", 1 - share), ("tf32", share)) if part > 0}
