@@ -13,6 +13,7 @@ pytest.importorskip("openvino")
 ROOT = Path(__file__).parents[2]
 _INTERRUPTED = """
 import gc, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 from bench.backends import openvino
 first, second = (openvino.product("fp32", "cpu", 1, 64) for _ in range(2))
 for number in range(2):
