@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,29 +13,10 @@ from bench.__main__ import main
 from bench.checksum import sealed
 from bench.results import read_run
 from bench.tables import BEGIN, END, TablesError, compact, placed, section
-from tests.bench.runs import MACHINE, row_json, run_json, write
+from tests.bench.runs import row_json, run_json, write
+from tests.bench.tabled import cells, stream
 
 ROOT = Path(__file__).parents[2]
-
-
-def stream(case: str, fps: float, **changes: Any) -> dict[str, Any]:
-    """Return a streamed case as pytest-benchmark writes it, as far as the tables read it."""
-    batch = int(case.rpartition("b")[2])
-    row = {
-        "case": case,
-        "batch_size": batch,
-        "samples": 1000,
-        "done": 1000,
-        "partial": False,
-        "runtime_s": 1000 / fps,
-        "fps": fps,
-        "share_of_engine": 0.985,
-        "latency_ms": None,
-        "stages_s": {"infer": 1000 / fps},
-        "cold_start_s": {"load": 0.5, "first": 0.25, "warm_up": 0.5},
-        "plain": None,
-    }
-    return {"name": f"test_stream[{case}]", "extra_info": {"stream": {**row, **changes}}}
 
 
 @pytest.fixture
@@ -62,11 +42,6 @@ def run(tmp_path: Path) -> Path:
 def tables(path: Path) -> list[str]:
     """Return the lines that the command prints of one run."""
     return section([path], lambda each: each.name).splitlines()
-
-
-def cells(lines: list[str], scheme: str) -> list[list[str]]:
-    """Return the figures of a scheme's line in each table that has one."""
-    return [line.strip("| ").split(" | ")[1:] for line in lines if line.startswith(f"| {scheme} |")]
 
 
 def test_each_scheme_is_a_line_with_a_column_for_each_batch_size(run: Path) -> None:
@@ -107,84 +82,6 @@ def test_dice_that_batch_sizes_do_not_share_is_a_range(tmp_path: Path) -> None:
     rows[1]["extra_info"]["dice_fp32"] = {**rows[1]["extra_info"]["dice_fp32"], "mean": 0.991}
     path = write(tmp_path / "run.json", run_json(*rows))
     assert cells(tables(path), "tensorrt int8")[0][-1] == "0.99100 to 0.99233"
-
-
-def machine(python: str) -> dict[str, Any]:
-    """Return a machine's description under one version of Python."""
-    return {**MACHINE, "runtimes": {"python": python, "torch": "2.11.0"}}
-
-
-@pytest.fixture
-def several(tmp_path: Path) -> list[Path]:
-    """Files of one machine: TensorRT under one Python, ONNX Runtime under another, and streams of both."""
-    old, new, reason = machine("3.10.13"), machine("3.12.4"), "tensorrt: No module named 'tensorrt'"
-
-    def over(row: dict[str, Any], base: float) -> dict[str, Any]:
-        row["extra_info"] |= {"speedup": row["extra_info"]["fps"] / base, "speedup_over": "torch-fp32-b1"}
-        return row
-
-    first = [over(row_json("torch-fp32-b1", 100.0), 100.0), over(row_json("tensorrt-fp16-b1", 1500.0), 100.0)]
-    second = [over(row_json("torch-fp32-b1", 125.0), 125.0), over(row_json("onnxruntime-fp16-b1", 500.0), 125.0)]
-    data = [
-        run_json(*first, machine=old, skipped={"onnxruntime-fp16-b1": "a CPU build", "openvino": "not here"}),
-        run_json(*second, machine=new, skipped={"tensorrt": reason}),
-    ]
-    streams = [
-        (old, [stream("tensorrt-fp16-b1", 1400.0)]),
-        (old, [stream("tensorrt-fp16-b1", 1450.0, samples=10_000, done=10_000, runtime_s=6.9, share_of_engine=0.97)]),
-        (old, [stream("tensorrt-fp16-b8", 1490.0), stream("torch-fp32-b8", 90.0)]),
-        (new, [stream("onnxruntime-fp16-b1", 480.0, samples=10_000, done=10_000, runtime_s=120.04)]),
-    ]
-    for place, rows in streams:
-        data.append(run_json(machine=place))
-        data[-1]["benchmarks"] = rows
-    return [write(tmp_path / f"{number}.json", each) for number, each in enumerate(data)]
-
-
-def test_files_of_one_machine_and_model_are_one_table_each(several: list[Path]) -> None:
-    lines = section(several, lambda path: path.name).splitlines()
-    assert lines[0] == "**tiny on 3 images (built-in held-out, 64x64), AMD EPYC, 2 threads**, from"
-    assert lines[2] == "1. `0.json`, `2.json`, `3.json`, `4.json` (2030-06-15, python 3.10.13, torch 1.0, tensorrt 1.0)"
-    assert lines[3].startswith("2. `1.json`, `5.json` (2030-06-15, python 3.12.4, torch 1.0")
-    assert len([line for line in lines if line.startswith("| ---")]) == 3
-    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "4.00", "0.99233"]
-    assert cells(lines, "tensorrt fp16")[0] == ["1500", "15.00", "0.99233"]
-    assert cells(lines, "torch fp32")[0] == ["100.0", "1.00", "1.00000"]
-    assert cells(lines, "torch fp32<sup>2</sup>")[0] == ["125.0", "1.00", "1.00000"]
-    assert "| stream | 1000 b1 | 1000 b8 | 10000 b1 | share of engine | cold start s |" in lines
-    assert cells(lines, "tensorrt fp16")[-1] == [
-        "1400<br>0.71&nbsp;s", "1490<br>0.67&nbsp;s", "1450<br>6.90&nbsp;s", "97.0% to 98.5%", "1.2",
-    ]  # fmt: skip
-    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[-1] == ["-", "-", "480.0<br>120.0&nbsp;s", "98.5%", "1.2"]
-    assert [line for line in lines if line.startswith("- Not")] == ["- Not run: openvino (not here)."]
-
-
-def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path]) -> None:
-    data = json.loads(several[1].read_text())
-    data["benchmarks"] = data["benchmarks"][1:]
-    data["suite"]["selected"] = ["onnxruntime-fp16-b1"]
-    lines = section([several[0], write(several[1], data)], lambda path: path.name).splitlines()
-    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "-", "0.99233"]
-
-
-def test_same_case_of_two_files_is_two_lines(several: list[Path], tmp_path: Path) -> None:
-    again = write(tmp_path / "again.json", run_json(row_json("tensorrt-fp16-b1", 1600.0), machine=machine("3.10.13")))
-    lines = section([several[0], again], lambda path: path.name).splitlines()
-    assert cells(lines, "tensorrt fp16")[0][0] == "1500"
-    assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][0] == "1600"
-
-
-def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Path) -> None:
-    other = run_json(row_json("torch-fp32-b1"), machine=machine("3.10.13"))
-    other["suite"]["images"] = {**other["suite"]["images"], "digest": "another"}
-    lines = section([several[0], write(tmp_path / "other.json", other)], lambda path: path.name).splitlines()
-    assert len([line for line in lines if line.startswith("**tiny")]) == 2
-    assert not any("<sup>" in line for line in lines)
-
-
-def test_schemes_that_no_stream_holds_are_told(several: list[Path]) -> None:
-    lines = section(several[:3], lambda path: path.name).splitlines()
-    assert "- In none of the streams: torch fp32, onnxruntime fp16." in lines
 
 
 def test_no_name_in_a_run_becomes_markup(tmp_path: Path) -> None:

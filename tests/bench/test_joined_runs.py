@@ -1,0 +1,93 @@
+"""Files of one machine, model and image set make one table each, and every cell tells which file it is of."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bench.tables import section
+from tests.bench.runs import MACHINE, row_json, run_json, write
+from tests.bench.tabled import cells, stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def machine(python: str) -> dict[str, Any]:
+    """Return a machine's description under one version of Python."""
+    return {**MACHINE, "runtimes": {"python": python, "torch": "2.11.0"}}
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> list[Path]:
+    """Files of one machine: TensorRT under one Python, ONNX Runtime under another, and streams of both."""
+    old, new, reason = machine("3.10.13"), machine("3.12.4"), "tensorrt: No module named 'tensorrt'"
+
+    def over(row: dict[str, Any], base: float) -> dict[str, Any]:
+        row["extra_info"] |= {"speedup": row["extra_info"]["fps"] / base, "speedup_over": "torch-fp32-b1"}
+        return row
+
+    first = [over(row_json("torch-fp32-b1", 100.0), 100.0), over(row_json("tensorrt-fp16-b1", 1500.0), 100.0)]
+    second = [over(row_json("torch-fp32-b1", 125.0), 125.0), over(row_json("onnxruntime-fp16-b1", 500.0), 125.0)]
+    data = [
+        run_json(*first, machine=old, skipped={"onnxruntime-fp16-b1": "a CPU build", "openvino": "not here"}),
+        run_json(*second, machine=new, skipped={"tensorrt": reason}),
+    ]
+    streams = [
+        (old, [stream("tensorrt-fp16-b1", 1400.0)]),
+        (old, [stream("tensorrt-fp16-b1", 1450.0, samples=10_000, done=10_000, runtime_s=6.9, share_of_engine=0.97)]),
+        (old, [stream("tensorrt-fp16-b8", 1490.0), stream("torch-fp32-b8", 90.0)]),
+        (new, [stream("onnxruntime-fp16-b1", 480.0, samples=10_000, done=10_000, runtime_s=120.04)]),
+    ]
+    for place, rows in streams:
+        data.append(run_json(machine=place))
+        data[-1]["benchmarks"] = rows
+    return [write(tmp_path / f"{number}.json", each) for number, each in enumerate(data)]
+
+
+def test_files_of_one_machine_and_model_are_one_table_each(several: list[Path]) -> None:
+    lines = section(several, lambda path: path.name).splitlines()
+    assert lines[0] == "**tiny on 3 images (built-in held-out, 64x64), AMD EPYC, 2 threads**, from"
+    assert lines[2] == "1. `0.json`, `2.json`, `3.json`, `4.json` (2030-06-15, python 3.10.13, torch 1.0, tensorrt 1.0)"
+    assert lines[3].startswith("2. `1.json`, `5.json` (2030-06-15, python 3.12.4, torch 1.0")
+    assert len([line for line in lines if line.startswith("| ---")]) == 3
+    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "4.00", "0.99233"]
+    assert cells(lines, "tensorrt fp16")[0] == ["1500", "15.00", "0.99233"]
+    assert cells(lines, "torch fp32")[0] == ["100.0", "1.00", "1.00000"]
+    assert cells(lines, "torch fp32<sup>2</sup>")[0] == ["125.0", "1.00", "1.00000"]
+    assert "| stream | 1000 b1 | 1000 b8 | 10000 b1 | share of engine | cold start s |" in lines
+    assert cells(lines, "tensorrt fp16")[-1] == [
+        "1400<br>0.71&nbsp;s", "1490<br>0.67&nbsp;s", "1450<br>6.90&nbsp;s", "97.0% to 98.5%", "1.2",
+    ]  # fmt: skip
+    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[-1] == ["-", "-", "480.0<br>120.0&nbsp;s", "98.5%", "1.2"]
+    assert [line for line in lines if line.startswith("- Not")] == ["- Not run: openvino (not here)."]
+
+
+def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path]) -> None:
+    data = json.loads(several[1].read_text())
+    data["benchmarks"] = data["benchmarks"][1:]
+    data["suite"]["selected"] = ["onnxruntime-fp16-b1"]
+    lines = section([several[0], write(several[1], data)], lambda path: path.name).splitlines()
+    assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "-", "0.99233"]
+
+
+def test_same_case_of_two_files_is_two_lines(several: list[Path], tmp_path: Path) -> None:
+    again = write(tmp_path / "again.json", run_json(row_json("tensorrt-fp16-b1", 1600.0), machine=machine("3.10.13")))
+    lines = section([several[0], again], lambda path: path.name).splitlines()
+    assert cells(lines, "tensorrt fp16")[0][0] == "1500"
+    assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][0] == "1600"
+
+
+def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Path) -> None:
+    other = run_json(row_json("torch-fp32-b1"), machine=machine("3.10.13"))
+    other["suite"]["images"] = {**other["suite"]["images"], "digest": "another"}
+    lines = section([several[0], write(tmp_path / "other.json", other)], lambda path: path.name).splitlines()
+    assert len([line for line in lines if line.startswith("**tiny")]) == 2
+    assert not any("<sup>" in line for line in lines)
+
+
+def test_schemes_that_no_stream_holds_are_told(several: list[Path]) -> None:
+    lines = section(several[:3], lambda path: path.name).splitlines()
+    assert "- In none of the streams: torch fp32, onnxruntime fp16." in lines
