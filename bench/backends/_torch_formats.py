@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", 
 def add_work(by_format: dict[str, float], dtype: torch.dtype, output: torch.Tensor, weight: torch.Tensor) -> None:
     """Add one convolution's multiply-adds to those of its input's number format."""
     name = _NAMES.get(dtype, str(dtype))
-    by_format[name] = by_format.get(name, 0.0) + float(output.numel()) * float(weight[0].numel())
+    by_format[name] = by_format.get(name, 0.0) + float(output.numel()) * math.prod(weight.shape[1:])
 
 
 def as_shares(by_format: Mapping[str, float]) -> dict[str, float]:

@@ -31,6 +31,8 @@ READS: Literal["module", "graph"] = "module"
 
 _MODES = {"cpu": "default", "cuda": "max-autotune"}
 _FORMATS = "formats.json"
+_CONVOLUTIONS = {"aten.convolution.default", "mkldnn._convolution_pointwise.default"}
+"""As Inductor writes them; the second is oneDNN's, with weights packed for it, where weights are frozen on a CPU."""
 _OPEN: set[object] = set()
 """The loaded engines of this process, which a reset of the compiler would make compile again."""
 
@@ -113,8 +115,8 @@ class _GraphFlops:
     def compile(self, graph: torch.fx.GraphModule, inputs: Any, **options: Any) -> Any:  # noqa: ANN401 - Inductor's types
         """Count, then compile as Inductor would have."""
         for node in graph.graph.nodes:
-            if node.target is torch.ops.aten.convolution.default:
-                image, weight = node.args[0].meta["val"], node.args[1].meta["val"]
+            if str(node.target) in _CONVOLUTIONS:
+                image, weight = (_value(graph, each) for each in node.args[:2])
                 add_work(self._by_format, image.dtype, node.meta["val"], weight)
         return compile_fx_inner(graph, inputs, **options)
 
@@ -141,6 +143,15 @@ def _engine(source: Source, case: Case, flops: _GraphFlops, release: Callable[[]
     engine = TorchEngine(case, source, run, torch.channels_last, release)
     engine.engine_bytes = sum(tensor.nbytes for tensor in module.state_dict().values())
     return engine
+
+
+def _value(graph: torch.fx.GraphModule, node: torch.fx.Node) -> torch.Tensor:
+    """Return a tensor of a node's shape and type: frozen weights are attributes of the graph, and may have no other."""
+    if "val" in node.meta or node.op != "get_attr":
+        found: torch.Tensor = node.meta["val"]
+    else:
+        found = getattr(graph, str(node.target))
+    return found
 
 
 class _Typed(torch.nn.Module):

@@ -105,3 +105,21 @@ def test_the_compiler_gets_a_trials_options_in_building_and_in_loading(
     assert (config.freezing, config.max_autotune_conv_backends) == plain
     assert searches == ["cudnn-benchmark" in name] * 2
     assert not torch.backends.cudnn.benchmark
+
+
+def test_convolutions_with_frozen_weights_count_as_much_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_compile, "compile_fx_inner", lambda *_, **__: "compiled")
+    graph = torch.fx.Graph()
+    nodes = [graph.placeholder("image"), graph.placeholder("weight"), graph.get_attr("packed")]
+    nodes[0].meta["val"], nodes[1].meta["val"] = torch.empty(1, 4, 8, 8), torch.empty(2, 4, 3, 3)
+    half = graph.call_function(torch.ops.aten.to.dtype, (nodes[0], torch.bfloat16))
+    half.meta["val"] = torch.empty(1, 4, 8, 8, dtype=torch.bfloat16)
+    for target, arguments in (
+        (torch.ops.aten.convolution.default, (nodes[0], nodes[1])),
+        (torch.ops.mkldnn._convolution_pointwise.default, (half, nodes[2])),
+    ):
+        graph.call_function(target, arguments).meta["val"] = torch.empty(1, 2, 8, 8)
+    module = torch.fx.GraphModule({"packed": torch.empty(2, 4, 1, 1).to_mkldnn()}, graph)
+    counted = torch_compile._GraphFlops()
+    assert counted.compile(module, ()) == "compiled"
+    assert counted.shares() == {"fp32": 0.9, "bf16": 0.1}
