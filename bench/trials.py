@@ -27,8 +27,8 @@ class Trials(Protocol):
     def build(self, source: Source, plain: Source, case: Case, trials: Collection[str], folder: Path) -> None:
         """Build the engine of some trials together in `folder`; `source` has their graphs, `plain` the plain ones."""
 
-    def load(self, source: Source, case: Case, folder: Path) -> Engine:
-        """Return the engine that `build` left in `folder`, ready to run."""
+    def load(self, source: Source, case: Case, trials: Collection[str], folder: Path) -> Engine:
+        """Return the engine of some trials together that `build` left in `folder`, ready to run."""
 
     def layers(self, folder: Path) -> tuple[int, int] | None:
         """Return how many layers the engine in `folder` has, and how many only reformat, where its runtime tells."""

@@ -139,4 +139,4 @@ class _Tried:
         self._trials.build(source, self._plain, case, self._names, folder)
 
     def load(self, source: Source, case: Case, folder: Path) -> Engine:
-        return self._trials.load(source, case, folder)
+        return self._trials.load(source, case, self._names, folder)

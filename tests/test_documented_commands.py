@@ -1,11 +1,10 @@
-"""The commands of the documents, word for word, on tiny inputs; and the worked example of a backend."""
+"""The commands of the documents, word for word, on tiny inputs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -27,10 +26,10 @@ from bench.checksum import sealed
 from bench.faults.verdicts import Outcome
 from bench.results import read_run
 from tests.bench.networks import SIZE, quick, trained
-from tests.documents import ROOT, example
-from tests.fixtures.sessions import FACTORY, QUICK, Desk, on_one_core, read
+from tests.documents import ROOT
+from tests.fixtures.matrix import ONE
+from tests.fixtures.sessions import FACTORY, QUICK, Desk, read
 
-ONE = ("--backends=openvino", "--precisions=fp32", "--batch-sizes=1")
 TINY = ("--image-size=64", "--samples=2", "--model=mypackage.nets:make", "--weights=best.pt")
 RUN: dict[str, tuple[str, ...]] = {
     "pytest bench/ --benchmark-json run.json": (*TINY, *ONE, "--benchmark-json=another.json"),
@@ -173,55 +172,6 @@ def test_files_that_commands_write_are_what_they_are_named(place: Place, elsewhe
     assert {entry.case for entry in baseline.entries.values()} == set(read_run(folder / "run1.json").rows)
 
 
-def test_make_help_lists_every_target() -> None:
-    # Started by make itself, make would also tell which folder it enters.
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "help"]
-    shown = subprocess.run(command, cwd=ROOT, env=plain, check=True, capture_output=True, text=True).stdout
-    targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
-    assert sorted(line.split()[0] for line in shown.splitlines()) == sorted(targets)
-
-
-@pytest.mark.parametrize(
-    ("target", "runs"), [("bench", "bench/ --benchmark-json benchmark.json"), ("test", "tests/ --batch-sizes 1")]
-)
-@pytest.mark.parametrize(("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False)])
-def test_all_leaves_nothing_out(
-    target: str,
-    runs: str,
-    words: tuple[str, ...],
-    left_out: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    recipe = subprocess.run(
-        ["make", "-n", target, f"PY={sys.executable}", *words],  # noqa: S607 - whichever make there is
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    assert f"{sys.executable} -m pytest {runs}" in recipe
-    assert ("-k" in shlex.split(recipe)) is left_out
-
-
-def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(place: Place) -> None:
-    recipe = subprocess.run(
-        ["make", "-n", "test", f"PY={sys.executable}"],  # noqa: S607 - whichever make there is
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    words = shlex.split(recipe)
-    sieve = words[words.index("-k") + 1]
-
-    def collected(*options: str) -> set[str]:
-        shown = place.desk.run(
-            str(ROOT / "tests" / "accuracy"), str(ROOT / "tests" / "bench" / "test_conformance.py"),
-            "--collect-only", "-q", "--device=cpu", "--batch-sizes=1", *options,
-        ).text  # fmt: skip
-        return set(re.findall(r"^\S+::\S+$", shown, re.MULTILINE))
-
-    left_out = collected() - collected("-k", sieve)
-    assert len({name.partition("[")[2] for name in left_out}) >= 2
-    assert all("test_masks.py" in name and "[torch_compile-" in name for name in left_out)
-    assert left_out == {name for name in collected("-k", "torch_compile") if "test_masks.py" in name}
-    assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
-
-
 def test_shell_completes_after_the_lines_of_the_documents(tmp_path: Path) -> None:
     script = tmp_path / "complete.sh"
     script.write_text(
@@ -239,29 +189,3 @@ def test_shell_completes_after_the_lines_of_the_documents(tmp_path: Path) -> Non
         ["/bin/bash", script], cwd=ROOT, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True
     )
     assert answer.stdout.split() == ["gate", "--gate-budget"]
-
-
-def test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    for part in ("bench", "fixtures", "tests"):
-        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("conftest.py", "pyproject.toml", "Makefile", "models"):
-        (copy / file).symlink_to(ROOT / file)
-    backend = copy / "bench" / "backends" / "onnx_reference.py"
-    backend.write_text(example())
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-
-    def run(command: str, *more: str) -> str:
-        words = [sys.executable, "-m", *shlex.split(command), *more]
-        answer = subprocess.run(
-            words, cwd=copy, env=plain, check=False, capture_output=True, text=True, preexec_fn=on_one_core
-        )
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        return answer.stdout
-
-    shown = run("pytest tests/bench/test_conformance.py -k onnx_reference", "-q")
-    assert int(re.findall(r"(\d+) passed", shown)[0]) >= 2 * 13
-    cache = (f"--cache-dir={tmp_path / 'cache'}", "--model=unet-small", "--image-size=32", "-kinference")
-    shown = run("pytest bench/ --backends onnx_reference --batch-sizes 1", *cache, *QUICK)
-    assert re.search(r"^onnx_reference-fp32-b1 .* 1\.00000 ", shown, re.MULTILINE)
-    run("ruff check bench/backends/onnx_reference.py")

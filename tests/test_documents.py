@@ -43,9 +43,9 @@ BY_TEST = {
     "pytest bench/ ARGUMENTS": "tests/test_ci.py::test_clean_run_exits_with_0_and_leaves_every_file",
     "python -m bench ab --a PLACE --b PLACE --cases CASE,...": "tests/bench/test_ab.py::"
     "test_command_prints_a_verdict_per_case",
-    "pytest tests/bench/test_conformance.py -k onnx_reference": "tests/test_documented_commands.py::"
+    "pytest tests/bench/test_conformance.py -k onnx_reference": "tests/test_example_backend.py::"
     "test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured",
-    "pytest bench/ --backends onnx_reference --batch-sizes 1": "tests/test_documented_commands.py::"
+    "pytest bench/ --backends onnx_reference --batch-sizes 1": "tests/test_example_backend.py::"
     "test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured",
     "python -m bench tables --readme README.md": "tests/bench/test_tables.py::"
     "test_the_readme_shows_what_the_stored_runs_give",
@@ -54,9 +54,9 @@ BY_TEST = {
     "test_the_files_of_variants_in_docs_are_shown",
     "python -m bench sweep --from docs/sweep-h100-*.json": "tests/bench/test_sweep_shown.py::"
     "test_the_sweeps_in_docs_are_shown_with_their_plots",
-    "make bench ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
-    "make test ALL=1": "tests/test_documented_commands.py::test_all_leaves_nothing_out",
-    "make help": "tests/test_documented_commands.py::test_make_help_lists_every_target",
+    "make bench ALL=1": "tests/test_make.py::test_all_leaves_nothing_out",
+    "make test ALL=1": "tests/test_make.py::test_all_leaves_nothing_out",
+    "make help": "tests/test_make.py::test_make_help_lists_every_target",
     "pytest --help": "tests/test_documents.py::test_help_of_pytest_lists_the_suite_s_options_in_groups",
     "python -m bench --help": "tests/bench/test_main.py::test_help_lists_every_command_with_its_first_line",
     'eval "$(activate-global-python-argcomplete --dest=-)"': "tests/test_documented_commands.py::"

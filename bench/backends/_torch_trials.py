@@ -1,8 +1,7 @@
-"""What tries at a faster PyTorch engine share: their names beside the engine, and cuDNN's own search."""
+"""What tries at a faster PyTorch engine share: cuDNN's own search."""
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,18 +13,6 @@ if TYPE_CHECKING:
 
 CUDNN = "cudnn-benchmark"
 """cuDNN times its algorithms for each convolution and keeps the fastest, in place of choosing by a rule."""
-_FILE = "trials.json"
-
-
-def remember(folder: Path, trials: Collection[str]) -> None:
-    """Leave the names of trials with what is built of them."""
-    (folder / _FILE).write_text(json.dumps(sorted(trials)), encoding="utf-8")
-
-
-def remembered(folder: Path) -> list[str]:
-    """Return the names of the trials that the engine in `folder` is built of."""
-    names: list[str] = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-    return names
 
 
 @contextmanager

@@ -32,6 +32,6 @@ def build(source: Source, plain: Source, case: Case, trials: Collection[str], fo
     _trt_trials.build(source, plain, case, folder, tensorrt_weak.options(case), trials)
 
 
-def load(source: Source, case: Case, folder: Path) -> Engine:
+def load(source: Source, case: Case, trials: Collection[str], folder: Path) -> Engine:  # noqa: ARG001 - as above
     """Return the engine of the plan in `folder`, whatever its ends, after its first inference."""
     return _trt_trial_engine.load(source, case, folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch as pytorch
 
 from bench.backends import torch
-from bench.backends._torch_trials import CUDNN, convolutions, layers, remember, remembered
+from bench.backends._torch_trials import CUDNN, convolutions, layers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,13 +31,11 @@ def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:
     return {**torch.recipe(case, device), "trial": " ".join(trials)}
 
 
-def build(source: Source, plain: Source, case: Case, trials: Collection[str], folder: Path) -> None:  # noqa: ARG001 - the contract's signature
-    """Leave the names of the trials: an eager engine is the module itself."""
-    remember(folder, trials)
+def build(source: Source, plain: Source, case: Case, trials: Collection[str], folder: Path) -> None:
+    """Leave nothing: an eager engine is the module itself."""
 
 
-def load(source: Source, case: Case, folder: Path) -> Engine:
+def load(source: Source, case: Case, trials: Collection[str], folder: Path) -> Engine:  # noqa: ARG001 - as above
     """Return the module on its device, run once."""
-    trials = remembered(folder)
     layout = pytorch.channels_last if _LAYOUT in trials else pytorch.contiguous_format
     return torch.eager(source, case, layout, lambda: convolutions(trials))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch._inductor import config
 
 from bench.backends import torch_compile
-from bench.backends._torch_trials import CUDNN, convolutions, layers, remember, remembered
+from bench.backends._torch_trials import CUDNN, convolutions, layers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -38,14 +38,13 @@ def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:
 
 def build(source: Source, plain: Source, case: Case, trials: Collection[str], folder: Path) -> None:  # noqa: ARG001 - the contract's signature
     """Compile with the trials' options; `OutOfMemoryError` where the device's memory ends."""
-    remember(folder, trials)
     with _tuned(trials):
         torch_compile.build(source, case, folder)
 
 
-def load(source: Source, case: Case, folder: Path) -> Engine:
+def load(source: Source, case: Case, trials: Collection[str], folder: Path) -> Engine:
     """Return the compiled network, run until its CUDA graph is captured, with the algorithms that cuDNN found."""
-    with _tuned(remembered(folder)):
+    with _tuned(trials):
         return torch_compile.load(source, case, folder)
 
 

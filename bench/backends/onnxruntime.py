@@ -131,7 +131,8 @@ class _Engine:
             if source.device == "cpu":
                 # One that ONNX Runtime allocates is new at each inference, and its pages are, too.
                 self._logits = np.zeros(self._shape, np.float32)
-                _bind_output(self._binding, self._output_name, "cpu", self._shape, self._logits.ctypes.data)
+                address = self._logits.ctypes.data
+                self._binding.bind_output(self._output_name, "cpu", 0, np.float32, self._shape, address)
 
     def copy_in(self, batch: NDArray[np.float32]) -> None:
         """Copy normalised images, float32 [B, 1, H, W], to the device."""
@@ -170,7 +171,7 @@ class _Engine:
         logits = torch.zeros(self._shape, device=self._device)
         session, binding = self._session, self._session.io_binding()
         binding.bind_input(self._input_name, self._device, 0, np.float32, tuple(image.shape), image.data_ptr())
-        _bind_output(binding, self._output_name, self._device, self._shape, logits.data_ptr())
+        binding.bind_output(self._output_name, self._device, 0, np.float32, self._shape, logits.data_ptr())
 
         def infer() -> torch.Tensor:
             # ONNX Runtime computes on a stream of its own, and returns once that has no work left.
@@ -189,10 +190,6 @@ class _Engine:
     def close(self) -> None:
         """Release the session and its buffers."""
         self._binding = self._session = self._input = self._logits = None
-
-
-def _bind_output(binding: Any, name: str, device: str, shape: tuple[int, ...], address: int) -> None:  # noqa: ANN401 - the library is untyped
-    binding.bind_output(name, device, 0, np.float32, shape, address)
 
 
 @contextmanager

@@ -33,8 +33,8 @@ _MODES = {"cpu": "default", "cuda": "max-autotune"}
 _FORMATS = "formats.json"
 _CONVOLUTIONS = {"aten.convolution.default", "mkldnn._convolution_pointwise.default"}
 """As Inductor writes them; the second is oneDNN's, with weights packed for it, where weights are frozen on a CPU."""
-_OPEN: set[object] = set()
-"""The loaded engines of this process, which a reset of the compiler would make compile again."""
+_OPEN: set[Path] = set()
+"""The folders of the loaded engines of this process, which a reset of the compiler would make compile again."""
 
 __all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versions"]
 
@@ -84,9 +84,8 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
         place = release.enter_context(scratch(folder.parent))
         # The compiler keeps modules alive in its own cache until it is reset.
         release.callback(_reset)
-        me = object()
-        _OPEN.add(me)
-        release.callback(_OPEN.discard, me)
+        _OPEN.add(place)
+        release.callback(_OPEN.discard, place)
         copy_compiled(folder, place)
         with memory_errors(case), compiler_cache(place):
             engine = _engine(source, case, _GraphFlops(), release.close)
@@ -147,10 +146,7 @@ def _engine(source: Source, case: Case, flops: _GraphFlops, release: Callable[[]
 
 def _value(graph: torch.fx.GraphModule, node: torch.fx.Node) -> torch.Tensor:
     """Return a tensor of a node's shape and type: frozen weights are attributes of the graph, and may have no other."""
-    if "val" in node.meta or node.op != "get_attr":
-        found: torch.Tensor = node.meta["val"]
-    else:
-        found = getattr(graph, str(node.target))
+    found: torch.Tensor = node.meta["val"] if "val" in node.meta else getattr(graph, str(node.target))
     return found
 
 

@@ -1,4 +1,4 @@
-"""A sweep's file says what it is of, is whole after every case, takes only its like, and is shown without measuring."""
+"""A sweep's file says what it is of, is whole after every case, and takes only its like."""
 
 from __future__ import annotations
 

@@ -13,10 +13,7 @@ from bench.results import RunFileError
 from tests.documents import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    Sweeper = Callable[..., int]
 
 
 def stored(fps: float = 10.0, **changes: Any) -> dict[str, Any]:

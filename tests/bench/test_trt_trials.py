@@ -68,7 +68,7 @@ def built(fakes: Fakes, tmp_path: Path, backend: str, precision: str, names: Seq
     source = Changed(tmp_path)
     source.steps = tuple(step for name in names for step in trials.offers(case, "cuda")[name])
     trials.build(source, plain, case, names, source.engine_folder)
-    return trials.load(source, case, source.engine_folder)
+    return trials.load(source, case, names, source.engine_folder)
 
 
 def logits(engine: Any) -> np.ndarray:

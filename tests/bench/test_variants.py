@@ -87,8 +87,8 @@ def test_a_trial_is_built_and_loaded_by_its_own_file(tmp_path: Path, monkeypatch
         asked.append((source.graph("int8-unsigned") != plain.graph("int8-unsigned"), trials))
         openvino.build(source, case, folder)
 
-    def load(source: Source, case: Case, folder: Path) -> Engine:
-        asked.append("loaded")
+    def load(source: Source, case: Case, trials: tuple[str, ...], folder: Path) -> Engine:
+        asked.append(("loaded", trials))
         return openvino.load(source, case, folder)
 
     fake = SimpleNamespace(
@@ -103,7 +103,7 @@ def test_a_trial_is_built_and_loaded_by_its_own_file(tmp_path: Path, monkeypatch
         monkeypatch.setattr(module, "load_trials", lambda name: fake)
     found, builds = tried(tmp_path, "good+float-last")
     assert found[1].figures is not None, found[1].fault
-    assert asked == [(True, ("good",)), "loaded"]
+    assert asked == [(True, ("good",)), ("loaded", ("good",))]
     assert f"engine/{CASE}-good+float-last" in builds
 
 

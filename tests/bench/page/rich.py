@@ -15,7 +15,7 @@ from bench.pictures import Pictures
 from bench.results import parse_run
 from bench.stream.laps import STAGES
 from models.images import ImageSet
-from tests.bench.runs import IMAGES, MACHINE, row_json, run_json, run_of, scores
+from tests.bench.runs import GOOD, IMAGES, MACHINE, row_json, run_json, run_of, scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ def written(folder: Path, *runs: Run) -> Path:
 
 def hostile() -> Run:
     """Return a run in which every name that a user gives is hostile."""
-    worst = {**scores([[0.999, 0.995], [0.998, 0.99], [0.999, 0.992]]), "worst_image": HOSTILE}
+    worst = {**scores(GOOD), "worst_image": HOSTILE}
     names = [IMAGES[0], HOSTILE, IMAGES[2]]
     return run_of(
         row_json(INT8, dice_fp32=worst, images=names),

@@ -1,4 +1,4 @@
-"""The page in a browser: it sorts, filters, zooms, prints, fits a phone, is readable in both schemes, asks nobody."""
+"""The page in a browser: it sorts, filters and zooms, renders any run, shows hostile names as they are, asks nobody."""
 
 from __future__ import annotations
 

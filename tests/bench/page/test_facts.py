@@ -1,4 +1,4 @@
-"""What the page says of throughput, accuracy, machines and the past is what the runs hold."""
+"""What the page says of throughput, accuracy and machines is what the runs hold."""
 
 from __future__ import annotations
 

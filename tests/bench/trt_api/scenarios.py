@@ -112,7 +112,7 @@ def _trials(recorder: Recorder, name: str, precision: str) -> dict[str, str]:
             with _workplace() as source:
                 importlib.import_module(f"bench.backends.{name}").build(source, case, source.engine_folder)
                 trials.build(source, source, case, [trial], source.engine_folder)
-                engine = trials.load(source, case, source.engine_folder)
+                engine = trials.load(source, case, [trial], source.engine_folder)
                 engine.copy_in(np.zeros((2, 1, *SIZE), np.float32))
                 engine.enqueue()
                 engine.copy_out()

@@ -1,0 +1,68 @@
+"""What `make` lists, runs and leaves out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.documents import ROOT
+from tests.fixtures.sessions import Desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_make_help_lists_every_target() -> None:
+    # Started by make itself, make would also tell which folder it enters.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "help"]
+    shown = subprocess.run(command, cwd=ROOT, env=plain, check=True, capture_output=True, text=True).stdout
+    targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    assert sorted(line.split()[0] for line in shown.splitlines()) == sorted(targets)
+
+
+@pytest.mark.parametrize(
+    ("target", "runs"), [("bench", "bench/ --benchmark-json benchmark.json"), ("test", "tests/ --batch-sizes 1")]
+)
+@pytest.mark.parametrize(("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False)])
+def test_all_leaves_nothing_out(
+    target: str,
+    runs: str,
+    words: tuple[str, ...],
+    left_out: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    recipe = subprocess.run(
+        ["make", "-n", target, f"PY={sys.executable}", *words],  # noqa: S607 - whichever make there is
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert f"{sys.executable} -m pytest {runs}" in recipe
+    assert ("-k" in shlex.split(recipe)) is left_out
+
+
+def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    recipe = subprocess.run(
+        ["make", "-n", "test", f"PY={sys.executable}"],  # noqa: S607 - whichever make there is
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    words = shlex.split(recipe)
+    sieve = words[words.index("-k") + 1]
+
+    def collected(*options: str) -> set[str]:
+        shown = desk.run(
+            str(ROOT / "tests" / "accuracy"), str(ROOT / "tests" / "bench" / "test_conformance.py"),
+            "--collect-only", "-q", "--device=cpu", "--batch-sizes=1", *options,
+        ).text  # fmt: skip
+        return set(re.findall(r"^\S+::\S+$", shown, re.MULTILINE))
+
+    left_out = collected() - collected("-k", sieve)
+    assert len({name.partition("[")[2] for name in left_out}) >= 2
+    assert all("test_masks.py" in name and "[torch_compile-" in name for name in left_out)
+    assert left_out == {name for name in collected("-k", "torch_compile") if "test_masks.py" in name}
+    assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
