@@ -123,3 +123,25 @@ def test_convolutions_with_frozen_weights_count_as_much_as_others(monkeypatch: p
     counted = torch_compile._GraphFlops()
     assert counted.compile(module, ()) == "compiled"
     assert counted.shares() == {"fp32": 0.9, "bf16": 0.1}
+
+
+def test_an_open_engine_is_not_compiled_again_because_another_is_opened_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[object] = []
+
+    def compile_nothing(graph: Any, inputs: Any, **options: Any) -> Any:
+        compiled.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch_compile, "compile_fx", compile_nothing)
+    source = tiny_source(tmp_path, as_network(two_convolutions()), size=(32, 32))
+    known = offered(COMPILED, "cuda")
+    with open_variant(source, COMPILED, combined("freezing", known)) as first:
+        with open_variant(source, COMPILED, combined("aten-convolutions", known)) as second:
+            before = len(compiled)
+            for opened in (first, second):
+                opened.engine.enqueue()
+            assert len(compiled) == before
+        first.engine.enqueue()
+        assert len(compiled) == before

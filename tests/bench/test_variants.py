@@ -184,7 +184,8 @@ def test_a_backend_that_offers_nothing_is_told(
 ) -> None:
     monkeypatch.setattr(bench.variants, "load_trials", lambda name: None)
     assert main(["variants", "--device", "cpu", "--backend", "torch", "--precision", "fp32"]) == 2
-    assert capsys.readouterr().err.startswith("torch-fp32-b1: nothing to try: torch builds from no graph")
+    told = "torch-fp32-b1: nothing to try: torch builds from no graph, and offers nothing\n"
+    assert capsys.readouterr().err == told
 
 
 def test_the_command_prints_a_line_per_variant_and_writes_what_it_measured(
