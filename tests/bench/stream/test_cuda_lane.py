@@ -128,7 +128,10 @@ def test_three_batches_are_under_way_and_none_overwrites_another(cuda: StandIns)
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("place", [0, 5])
-def test_logits_that_are_not_finite_name_their_image(cuda: StandIns, value: float, place: int) -> None:
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_logits_that_are_not_finite_name_their_image(
+    cuda: StandIns, value: float, place: int, memory: torch.memory_format
+) -> None:
     passed = []
 
     def spoilt(image: Tensor) -> Tensor:
@@ -137,7 +140,7 @@ def test_logits_that_are_not_finite_name_their_image(cuda: StandIns, value: floa
         # The first three inferences open the lane's slots.
         if len(passed) == 4 + place // BATCH_SIZE:
             logits[place % BATCH_SIZE, 1, 3, 3] = value
-        return logits
+        return logits.contiguous(memory_format=memory)
 
     with pytest.raises(NonFiniteError, match=f"on image image-0000{place}$"):
         stream(MemoryImages(distinct(8), 8), lane(cuda, spoilt), Kept(), workers=1, humble=False)
