@@ -26,9 +26,12 @@ _OPTIONS: dict[str, dict[str, object]] = {
 __all__ = ["build", "layers", "load", "offers", "recipe"]
 
 
-def offers(case: Case, device: str) -> dict[str, tuple[str, ...]]:  # noqa: ARG001 - the contract's signature
+def offers(case: Case, device: str) -> dict[str, tuple[str, ...]]:
     """Return the trials of a case by name; none changes a graph."""
-    return dict.fromkeys((CUDNN, *_OPTIONS) if device == "cuda" else ("freezing",), ())
+    if device != "cuda":
+        return {"freezing": ()}
+    given = {"aten-convolutions"} if torch_compile.by_libraries(case, device) else set()
+    return dict.fromkeys([name for name in (CUDNN, *_OPTIONS) if name not in given], ())
 
 
 def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 READS: Literal["module", "graph"] = "module"
 
 _MODES = {"cpu": "default", "cuda": "max-autotune"}
+_BY_LIBRARIES = {"fp32", "tf32"}
+"""Precisions whose convolutions on a GPU are cuDNN's alone: Triton's take minutes each to compile in FP32."""
 _FORMATS = "formats.json"
 _CONVOLUTIONS = {"aten.convolution.default", "mkldnn._convolution_pointwise.default"}
 """As Inductor writes them; the second is oneDNN's, with weights packed for it, where weights are frozen on a CPU."""
@@ -52,9 +54,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def recipe(case: Case, device: str) -> dict[str, str]:  # noqa: ARG001 - the contract's signature
+def recipe(case: Case, device: str) -> dict[str, str]:
     """Return what decides the engine beside weights and versions."""
-    return {"mode": _MODES[device], "memory_format": "channels_last", "dynamic": "False", "half": "weights"}
+    made = {"mode": _MODES[device], "memory_format": "channels_last", "dynamic": "False", "half": "weights"}
+    return made | {"convolutions": "libraries"} if by_libraries(case, device) else made
+
+
+def by_libraries(case: Case, device: str) -> bool:
+    """Return whether the case's convolutions are left to libraries, none of them written by the compiler."""
+    return device == "cuda" and case.precision in _BY_LIBRARIES
 
 
 def build(source: Source, case: Case, folder: Path) -> None:
@@ -134,6 +142,8 @@ def _engine(source: Source, case: Case, flops: _GraphFlops, release: Callable[[]
     # A kernel inside the stored graph looks for its tuning at the absolute path where it was built; one from the
     # compiler's folder looks there.
     options["bundle_triton_into_fx_graph_cache"] = False
+    if by_libraries(case, source.device):
+        options["max_autotune_conv_backends"] = "ATEN"
 
     def backend(graph: torch.fx.GraphModule, inputs: Any) -> Any:  # noqa: ANN401 - Inductor's types
         return compile_fx(graph, inputs, inner_compile=flops.compile, config_patches=options)

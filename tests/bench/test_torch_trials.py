@@ -12,6 +12,7 @@ from torch._inductor import config
 from bench.backends import torch_compile
 from bench.case import Case
 from bench.contest import try_variants
+from bench.engines import open_engine
 from bench.reference import reference_masks
 from bench.variants import combined, offered, open_variant
 from tests.bench.networks import as_network, quick, sections, tiny_source, two_convolutions
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EAGER = Case("torch", "fp32", 2)
-COMPILED = Case("torch_compile", "fp32", 1)
+COMPILED = Case("torch_compile", "bf16", 1)
 
 
 class Watched(nn.Module):
@@ -52,6 +53,35 @@ def test_what_is_offered_depends_on_the_device() -> None:
     assert list(offered(EAGER, "cuda")) == ["channels-last", "cudnn-benchmark"]
     assert list(offered(COMPILED, "cpu")) == ["freezing"]
     assert list(offered(COMPILED, "cuda")) == ["cudnn-benchmark", "freezing", "aten-convolutions"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_a_gpus_convolutions_in_fp32_are_left_to_libraries_anyway(precision: str) -> None:
+    case = Case("torch_compile", precision, 1)
+    assert list(offered(case, "cuda")) == ["cudnn-benchmark", "freezing"]
+    assert torch_compile.recipe(case, "cuda")["convolutions"] == "libraries"
+    assert "convolutions" not in torch_compile.recipe(case, "cpu")
+    assert "convolutions" not in torch_compile.recipe(COMPILED, "cuda")
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_the_compiler_is_told_whose_the_convolutions_are(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    given: list[str | None] = []
+
+    def compile_nothing(graph: Any, inputs: Any, **options: Any) -> Any:
+        given.append(options["config_patches"].get("max_autotune_conv_backends"))
+        return graph
+
+    monkeypatch.setattr(torch_compile, "compile_fx", compile_nothing)
+    monkeypatch.setattr(torch_compile, "by_libraries", lambda *_: left)
+    source = tiny_source(tmp_path, as_network(two_convolutions()), size=(32, 32))
+    with open_engine(source, COMPILED):
+        pass
+    assert given == ["ATEN" if left else None] * 2
 
 
 def test_channels_last_gives_the_masks_of_the_plain_engine(tmp_path: Path) -> None:
