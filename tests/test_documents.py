@@ -28,6 +28,7 @@ BY_CI = {
     "make test-tensorrt-api": (".ci/run", "make test-tensorrt-api\n"),
     "make test GPU=1": (".github/workflows/gpu.yml", "make test GPU=1\n"),
     "make bench GPU=1": (".github/workflows/gpu.yml", "make bench GPU=1 "),
+    "pytest tests/accuracy": (".ci/run", "make test TESTS=tests/accuracy "),
     "pytest tests/ -n 2": ("Makefile", "-n 2)"),
     "pytest tests/ -n auto": ("Makefile", "-n auto,"),
     ".ci/run": (".github/workflows/cpu.yml", "run: .ci/run\n"),
