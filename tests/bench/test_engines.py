@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,23 @@ def test_calibration_images_are_in_the_key_of_int8_alone(made: NetworkSource, co
     assert _differing(*keys) == {"calibration"}
     graphs = [source.graph_entry("int8").digest for source in (made, other)]
     assert graphs[0] != graphs[1]
+
+
+def test_graphs_are_made_where_onnx_runtime_comes_as_another_package(
+    made: NetworkSource, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = metadata.version
+    versions = {"onnxruntime-gpu": "1.31.1"}
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise metadata.PackageNotFoundError(name)
+        return versions.get(name) or real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    first = made.graph_entry("fp32").digest
+    versions["onnxruntime-gpu"] = "1.32.0"
+    assert tiny_source(stored, made.network).graph_entry("fp32").digest != first
 
 
 def _differing(key: dict[str, Any], other: dict[str, Any]) -> set[str]:
