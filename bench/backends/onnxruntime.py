@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from bench.backend import OutOfMemoryError, as_batch
 from bench.backends._onnx import cpu_graph, kernels, narrow_weights
@@ -45,6 +46,8 @@ _EXACT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 
 _ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)")
 """How ONNX Runtime's allocators say what they could not give, in bytes."""
+_FAILURES = (RuntimeError, Fail, RuntimeException)
+"""What its calls raise: the last two, by `run`, are no RuntimeErrors, unlike what `run_with_iobinding` raises."""
 
 
 def supports(case: Case, device: str) -> str | None:
@@ -114,7 +117,7 @@ class _Engine:
 
     def __init__(self, source: Source, case: Case, model: Path) -> None:
         self.engine_bytes = model.stat().st_size
-        self._model, self._device, self._threads = str(model), source.device, source.threads
+        self._case, self._model, self._device, self._threads = case, str(model), source.device, source.threads
         self.achieved: Mapping[str, float] = json.loads(model.with_name(_ACHIEVED).read_text(encoding="utf-8"))
         with _memory_errors(case):
             self._session: Any = open_session(str(model), source.device, session_options(source.threads))
@@ -185,7 +188,8 @@ class _Engine:
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference, from a second session that profiles."""
         batch = self._input.numpy()
-        return layer_seconds(profile(self._model, self._device, self._threads, batch, runs=5))
+        with _memory_errors(self._case):
+            return layer_seconds(profile(self._model, self._device, self._threads, batch, runs=5))
 
     def close(self) -> None:
         """Release the session and its buffers."""
@@ -197,7 +201,7 @@ def _memory_errors(case: Case) -> Iterator[None]:
     """Turn ONNX Runtime's failed allocations into `OutOfMemoryError`."""
     try:
         yield
-    except RuntimeError as error:
+    except _FAILURES as error:
         if "alloc" in str(error).lower():
             asked = _ASKED.search(str(error))
             needs = f"needs about {int(asked[1]) / 2**30:.1f} GiB more" if asked else str(error)

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import bench.backends.onnxruntime as backend
@@ -158,6 +158,33 @@ def test_memory_that_ran_out_is_told_with_what_it_needs(
     monkeypatch.setattr(backend, "open_session", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         backend.load(source, case, folder)
+
+
+def test_memory_that_runs_out_in_a_profiled_run_is_told_at_building_and_at_timing_layers(
+    source: NetworkSource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    case = Case("onnxruntime", "fp32", 4)
+    with open_engine(source, case) as opened:
+        monkeypatch.setattr(backend, "profile", starved)
+        for work in (lambda: backend.build(source, case, tmp_path), opened.engine.layer_times):  # type: ignore[attr-defined] # beyond the contract
+            with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \(needs about 262144.0 GiB more\)$"):
+                work()
+
+
+def starved(*_: object, **_options: object) -> None:
+    """Have ONNX Runtime run a graph that needs more bytes than a process has addresses."""
+    graph = helper.make_graph(
+        [helper.make_node("Expand", ["x", "shape"], ["y"])],
+        "too large",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("shape", TensorProto.INT64, [3], [1 << 16, 1 << 15, 1 << 15])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = _ort.session_options(1)
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    _ort.open_session(model.SerializeToString(), "cpu", options).run(None, {"x": np.ones(1, np.float32)})
 
 
 def test_the_logits_of_a_cpu_lie_at_one_address_and_copies_are_the_caller_s(source: NetworkSource) -> None:
