@@ -46,6 +46,7 @@ _EXACT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 
 _ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)")
 """How ONNX Runtime's allocators say what they could not give, in bytes."""
+_RAN_OUT = re.compile(r"alloc|out of memory", re.IGNORECASE)
 _FAILURES = (RuntimeError, Fail, RuntimeException)
 """What its calls raise: the last two, by `run`, are no RuntimeErrors, unlike what `run_with_iobinding` raises."""
 
@@ -202,7 +203,7 @@ def _memory_errors(case: Case) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        if "alloc" in str(error).lower():
+        if _RAN_OUT.search(str(error)):
             asked = _ASKED.search(str(error))
             needs = f"needs about {int(asked[1]) / 2**30:.1f} GiB more" if asked else str(error)
             msg = f"out of memory at batch {case.batch_size} ({needs})"

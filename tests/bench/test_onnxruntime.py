@@ -130,6 +130,29 @@ def test_silent_fall_back_from_the_gpu_is_an_error(source: NetworkSource, monkey
         _ort.open_session(model, "cuda", options)
 
 
+def test_a_provider_that_does_not_start_is_told_with_its_own_reason(
+    source: NetworkSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case("onnxruntime", "fp32", 4)
+    with open_engine(source, case) as opened:
+        folder = opened.folder
+    real = ort.InferenceSession._create_inference_session
+
+    def create(self: Any, providers: Any, *options: Any) -> None:
+        if providers == _ort.PROVIDERS["cuda"]:
+            raise RuntimeError(reasons[-1])
+        real(self, providers, *options)
+
+    reasons = ["CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"]
+    monkeypatch.setattr(ort.InferenceSession, "_create_inference_session", create)
+    on_gpu = SimpleNamespace(device="cuda", threads=1, image_size=source.image_size)
+    with pytest.raises(BuildError, match=r"could not start a session on cuda: CUDA failure 35: CUDA driver version"):
+        backend.load(on_gpu, case, folder)
+    reasons.append("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaStreamCreateWithFlags(&stream, ...)")
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \("):
+        backend.load(on_gpu, case, folder)
+
+
 @pytest.mark.parametrize(
     ("text", "needs"),
     [
