@@ -46,9 +46,14 @@ def code(tmp_path: Path) -> Path:
     folder = tmp_path / "backends"
     folder.mkdir()
     (folder / "_deeper.py").write_text("DEEPER = 1\n")
-    (folder / "_shared.py").write_text("from bench.backends._deeper import DEEPER\n")
+    (folder / "_shared.py").write_text("from bench.backends._deeper import DEEPER\nfrom bench.deciding import D\n")
+    (tmp_path / "deciding.py").write_text("from bench.other import D\n")
+    (tmp_path / "other.py").write_text("D = 1\n")
+    (tmp_path / "timing.py").write_text("T = 1\n")
     (folder / "_others.py").write_text("OTHERS = 1\n")
-    (folder / "fake.py").write_text("from bench.backends._shared import DEEPER\nfrom bench.backends import _fake_run\n")
+    (folder / "fake.py").write_text(
+        "from bench.backends._shared import DEEPER\nfrom bench.backends import _fake_run\nfrom bench.timing import T\n"
+    )
     return folder / "fake.py"
 
 
@@ -69,7 +74,7 @@ def test_key_changes_with_what_the_backend_says(
     assert engine_key(fake_backend(str(code)), made, FP32) == key
 
 
-@pytest.mark.parametrize("file", ["fake.py", "_shared.py", "_deeper.py"])
+@pytest.mark.parametrize("file", ["fake.py", "_shared.py", "_deeper.py", "../deciding.py"])
 def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSource, code: Path, file: str) -> None:
     backend = fake_backend(str(code))
     key = engine_key(backend, made, FP32)
@@ -78,7 +83,7 @@ def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSour
     assert _differing(key, engine_key(backend, made, FP32)) == {"code"}
 
 
-@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py", "_fake_run.py"])
+@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py", "_fake_run.py", "../timing.py", "../other.py"])
 def test_key_does_not_change_with_code_that_the_backend_does_not_use(
     made: NetworkSource, code: Path, file: str
 ) -> None:
