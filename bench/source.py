@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 import models.graphs
+import models.nodes
 import models.quantize
 import models.unsigned
 import models.variants
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from models.network import Network
 
 
-FORM_FILES = tuple(Path(str(module.__file__)) for module in (models.quantize, models.unsigned, models.variants))
+FORM_FILES = tuple(
+    Path(str(module.__file__)) for module in (models.nodes, models.quantize, models.unsigned, models.variants)
+)
 """The code that decides an INT8 graph of given ranges."""
 _MAKERS = {"torch", "onnx", "onnxruntime", "onnxruntime-gpu"}
 """Packages that make graphs; the last two install the same files, and either may be there without the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from bench.backend import load_backend
 from bench.case import Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.machine import this_machine
+from bench.source import FORM_FILES
 from models.images import normalise
 from tests.bench.fake_engines import FakeEngine, fake_backend
 from tests.bench.networks import sections, tiny_source
@@ -117,6 +119,15 @@ def test_key_changes_with_weights_size_and_graph_code(
     changed.write_text(Path(models.graphs.__file__).read_text() + "# another recipe\n")
     monkeypatch.setattr(models.graphs, "__file__", str(changed))
     assert _differing(key, engine_key(backend, made, FP32)) == {"graph"}
+
+
+def test_all_code_that_makes_int8_graphs_is_in_their_key() -> None:
+    code: set[str] = set()
+    for name in ("graphs", "quantize", "unsigned", "variants"):
+        text = (Path(models.graphs.__file__).parent / f"{name}.py").read_text()
+        code |= set(re.findall(r"^from models\.(\w+) import", text, re.MULTILINE))
+    # The ends are those of variants, which have keys of their own.
+    assert {path.stem for path in FORM_FILES} == code - {"ends"}
 
 
 def test_key_of_a_module_s_engine_holds_the_weights(made: NetworkSource, code: Path) -> None:
