@@ -21,6 +21,8 @@ from bench.backends._onnx import narrow_weights
 from bench.case import Case
 from bench.engines import open_engine
 from bench.machine import this_machine
+from bench.roofline.counts import Work
+from bench.roofline.share import case_share
 from models.images import ImageSet, normalise
 from tests.bench.networks import as_network, quick, sections, tiny_source
 from tests.models.test_graphs import run
@@ -192,6 +194,19 @@ def test_memory_that_runs_out_in_a_profiled_run_is_told_at_building_and_at_timin
         for work in (lambda: backend.build(source, case, tmp_path), opened.engine.layer_times):  # type: ignore[attr-defined] # beyond the contract
             with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \(needs about 262144.0 GiB more\)$"):
                 work()
+
+
+def test_launches_of_kernels_on_a_gpu_are_not_taken_for_the_layers_times(source: NetworkSource) -> None:
+    case = Case("onnxruntime", "fp32", 1)
+    with quick(), open_engine(source, case) as opened:
+        engine: Any = opened.engine
+        assert sum(engine.layer_times().values()) > 0
+        engine._device = "cuda"
+        launches = engine.layer_times()
+    assert launches == {}
+    work = Work(())
+    found = case_share(case, work, {"fp32": 1.0, "copy_bytes_per_s": 1.0}, 1.0, launches)
+    assert (found["outside_layers"], found["bound_by"]) == (None, "arithmetic")
 
 
 def starved(*_: object, **_options: object) -> None:
