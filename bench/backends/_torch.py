@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.backend import OutOfMemoryError, as_batch
+from bench.backends._torch_profile_run import operator_seconds
 from bench.stream.cuda_lane import CudaLane, OnDevice
 
 if TYPE_CHECKING:
@@ -137,20 +138,13 @@ class TorchEngine:
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each operator and input shape in one inference, from PyTorch's profiler."""
-        activity = torch.profiler.ProfilerActivity
-        on_gpu = self._device == "cuda"
         self.enqueue()
-        with torch.profiler.profile(
-            activities=[activity.CPU, *([activity.CUDA] if on_gpu else [])], record_shapes=True
-        ) as profile:
+
+        def run() -> None:
             self.enqueue()
             self.synchronize()
-        times = {}
-        for event in profile.key_averages(group_by_input_shape=True):
-            micros = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-            if micros:
-                times[f"{event.key} {event.input_shapes[:2]}"] = micros / 1e6
-        return times
+
+        return operator_seconds(run, on_gpu=self._device == "cuda")
 
     def close(self) -> None:
         """Release the buffers and the network."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from bench.backends import _torch_formats
+from bench.backends._torch_profile_run import operator_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,3 +43,46 @@ def test_tf32_is_told_from_fp32_by_the_kernels_and_no_format_is_named_that_did_n
     engine: Any = Ran(before)
     _torch_formats.prove_tf32(engine, device)
     assert engine.achieved == after
+
+
+CONV, LAUNCH, REGION = "aten::cudnn_convolution", "cudaGraphLaunch", "Torch-Compiled Region"
+
+
+@pytest.mark.parametrize(
+    ("operators", "found"),
+    [
+        # Each kernel is an event of the GPU, and its time that of the operator which launched it.
+        ({CONV: 3000.0}, {f"{CONV} [[1, 8]]": 3e-3}),
+        # A replayed graph's kernels have no operator.
+        ({LAUNCH: 0.0}, {"fprop []": 2e-3, "relu []": 1e-3}),
+    ],
+)
+def test_time_on_a_gpu_is_counted_once_by_operator_or_where_there_is_none_by_kernel(
+    monkeypatch: pytest.MonkeyPatch, operators: dict[str, float], found: dict[str, float]
+) -> None:
+    events = [event(name, "CPU", micros, shapes=[[1, 8]]) for name, micros in operators.items()]
+    events += [event("fprop", "CUDA", 2000.0), event("relu", "CUDA", 1000.0)]
+    events += [event(REGION, "CUDA", 3000.0, annotation=True)]
+    profile = SimpleNamespace(key_averages=lambda group_by_input_shape: events)
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: nullcontext(profile))
+    assert operator_seconds(lambda: None, on_gpu=True) == pytest.approx(found)
+
+
+def event(key: str, kind: str, micros: float, *, shapes: Any = (), annotation: bool = False) -> SimpleNamespace:
+    """Return what PyTorch's profiler says of an operator or a kernel."""
+    return SimpleNamespace(
+        key=key,
+        device_type=SimpleNamespace(name=kind),
+        self_device_time_total=micros,
+        self_cpu_time_total=1.0,
+        input_shapes=list(shapes),
+        is_user_annotation=annotation,
+    )
+
+
+def test_time_on_a_cpu_is_each_operator_s_own() -> None:
+    image = torch.zeros(1, 1, 32, 32)
+    conv = torch.nn.Conv2d(1, 2, 3)
+    found = operator_seconds(lambda: conv(image), on_gpu=False)
+    assert any(name.startswith("aten::") and "[1, 1, 32, 32]" in name for name in found)
+    assert all(seconds > 0 for seconds in found.values())
