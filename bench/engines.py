@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.backend import load_backend
 from bench.machine import this_machine
-from bench.memory import PeakMemory
+from bench.memory import PeakMemory, release
 from bench.source import source_digest
 from bench.timing import Stopwatch
 
@@ -63,6 +63,7 @@ def open_engine(
 
     def build(folder: Path) -> None:
         source.say(f"building {label}")
+        release(source.device)
         maker.build(source, case, folder)
 
     entry = source.cache.entry("engine", label, engine_key(maker, source, case), build)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import re
+import weakref
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,6 +210,34 @@ def test_engine_is_closed_at_the_end_of_the_block_and_after_an_error(
     with pytest.raises(ZeroDivisionError), open_engine(made, FP32):
         _ = 1 / 0
     assert engine.calls == ["close", "close"]
+
+
+def test_a_build_begins_without_what_a_failed_case_left(made: NetworkSource, code: Path) -> None:
+    failed = half_built()
+    assert failed() is not None  # as after a test that failed: its error, and all in its frames, is garbage
+
+    def build(source: object, case: Case, folder: Path) -> None:
+        left.append(failed())
+
+    left: list[object] = []
+    gc.disable()
+    try:
+        with open_engine(made, FP32, fake_backend(str(code), build=build), name="after-a-failure"):
+            pass
+    finally:
+        gc.enable()
+    assert left == [None]
+
+
+def half_built() -> weakref.ref[FakeEngine]:
+    """Return a reference to an engine that only the frames of an error hold, which hold the error."""
+    engine = FakeEngine()
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError as error:
+        kept = error
+    assert kept.__traceback__ is not None
+    return weakref.ref(engine)
 
 
 @pytest.mark.parametrize(
