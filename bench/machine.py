@@ -105,18 +105,23 @@ def _cpu() -> tuple[str, frozenset[str]]:
     return name.strip(), frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 
-def _gpu() -> tuple[str, str]:
+def _gpu() -> tuple[str, str | None]:
     """Return the name of the GPU that CUDA takes for its first, which engines run on, and the driver's version.
 
+    The version is None in a container that was given CUDA alone, without NVML (NVIDIA_DRIVER_CAPABILITIES=compute).
     NVML counts by bus and knows nothing of CUDA_VISIBLE_DEVICES; CUDA counts by speed where GPUs differ, unless
     CUDA_DEVICE_ORDER says otherwise, and its device may be a part of a GPU (MIG).
     """
     import pynvml  # noqa: PLC0415 - only GPU machines have a driver to ask
     import torch  # noqa: PLC0415 - the gate and the report read this package on machines without torch
 
-    pynvml.nvmlInit()
+    name = torch.cuda.get_device_name(0)
     try:
-        return torch.cuda.get_device_name(0), _text(pynvml.nvmlSystemGetDriverVersion())
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return name, None
+    try:
+        return name, _text(pynvml.nvmlSystemGetDriverVersion())
     finally:
         pynvml.nvmlShutdown()
 

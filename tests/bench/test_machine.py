@@ -89,3 +89,17 @@ def test_gpu_is_the_one_that_cuda_takes_for_its_first(monkeypatch: pytest.Monkey
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     machine = this_machine.__wrapped__("cuda")
     assert (machine.gpu, machine.driver) == ("fast", "600.1")
+
+
+def test_a_container_without_nvml_has_a_gpu_and_no_driver_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NotFoundError(Exception):
+        """As NVML's error where its library is not there."""
+
+    def init() -> None:
+        raise NotFoundError
+
+    driver = SimpleNamespace(nvmlInit=init, NVMLError_LibraryNotFound=NotFoundError)
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA T4")
+    machine = this_machine.__wrapped__("cuda")
+    assert (machine.gpu, machine.driver, machine.id) == ("NVIDIA T4", None, "nvidia-t4")
