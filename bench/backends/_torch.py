@@ -129,7 +129,8 @@ class TorchEngine:
         if self._input is None or self._device == "cpu":
             return None
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        return CudaLane(OnDevice(stream, self._input, self._inferred, capturable=False), buffers)
+        with memory_errors(self._case):
+            return CudaLane(OnDevice(stream, self._input, self._inferred, capturable=False), buffers)
 
     def _inferred(self) -> torch.Tensor:
         self.enqueue()

@@ -44,7 +44,7 @@ _MODEL, _ACHIEVED = "model.ort", "achieved.json"
 _EXACT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 """Instructions that add INT8 products in 32 bits. Without them x86 adds pairs in 16 bits, which saturate."""
 
-_ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)")
+_ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)(?![.\d])")
 """How ONNX Runtime's allocators say what they could not give, in bytes."""
 _RAN_OUT = re.compile(r"alloc|out of memory", re.IGNORECASE)
 _FAILURES = (RuntimeError, Fail, RuntimeException)
@@ -167,7 +167,8 @@ class _Engine:
         if self._device == "cpu":
             return None
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        return CudaLane(self._shared_with(stream), buffers)
+        with _memory_errors(self._case):
+            return CudaLane(self._shared_with(stream), buffers)
 
     def _shared_with(self, stream: torch.cuda.Stream) -> OnDevice:
         """Return input and inference on PyTorch's own tensors, ordered with what it does on a stream."""

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from bench.backends import _torch_formats
+from bench.backend import OutOfMemoryError
+from bench.backends import _torch, _torch_formats, onnxruntime
 from bench.backends._torch_profile_run import operator_seconds
+from bench.case import Case
+from bench.engines import open_engine
+from tests.bench.networks import quick, tiny_source
+from tests.bench.test_trt_run import no_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+    from types import ModuleType
 
 
 class Ran:
@@ -86,3 +93,18 @@ def test_time_on_a_cpu_is_each_operator_s_own() -> None:
     found = operator_seconds(lambda: conv(image), on_gpu=False)
     assert any(name.startswith("aten::") and "[1, 1, 32, 32]" in name for name in found)
     assert all(seconds > 0 for seconds in found.values())
+
+
+@pytest.mark.parametrize(("backend", "module"), [("torch", _torch), ("onnxruntime", onnxruntime)])
+def test_a_lane_that_does_not_fit_is_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, module: ModuleType
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+    monkeypatch.setattr(module, "CudaLane", no_room)
+    monkeypatch.setattr(onnxruntime._Engine, "_shared_with", lambda *_: None)
+    with quick(), open_engine(tiny_source(tmp_path), Case(backend, "fp32", 2)) as opened:
+        engine: Any = opened.engine
+        engine._device = "cuda"
+        with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(.*2\.0"):
+            engine.open_lane(2)
+        engine._device = "cpu"
