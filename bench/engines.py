@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.backend import load_backend
 from bench.machine import this_machine
-from bench.memory import PeakMemory
+from bench.memory import PeakMemory, release
 from bench.source import source_digest
 from bench.timing import Stopwatch
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LABEL_SHARE = 0.9
 """Share of the convolution FLOPs that must run at the precision a row is labelled with."""
+_APART = {"backend", "case", "machine", "timing"}
+"""Modules of `bench` that decide no engine, or only by values that are in its key."""
 
 
 class LabelError(AssertionError):
@@ -61,6 +63,7 @@ def open_engine(
 
     def build(folder: Path) -> None:
         source.say(f"building {label}")
+        release(source.device)
         maker.build(source, case, folder)
 
     entry = source.cache.entry("engine", label, engine_key(maker, source, case), build)
@@ -125,9 +128,10 @@ def describe_achieved(engine: Engine) -> str:
 
 
 def _sources(file: Path) -> set[Path]:
-    """Return a backend's file and the shared modules beside it that it names, directly or through another.
+    """Return a backend's file and the shared modules that it names, directly or through another.
 
-    Modules called `_*_run` hold what runs a built engine, and nothing that decides one.
+    Those beside it, and what these import from `bench` itself. Modules called `_*_run` hold what runs a built engine,
+    and nothing that decides one.
     """
     helpers = {path.stem: path for path in file.parent.glob("_*.py") if not path.stem.endswith("_run")}
     found, new = set(), {file}
@@ -135,4 +139,6 @@ def _sources(file: Path) -> set[Path]:
         found |= new
         words = {word for path in new for word in re.findall(r"\b_\w+", path.read_text(encoding="utf-8"))}
         new = {helpers[word] for word in words & helpers.keys()} - found
-    return found
+    text = "\n".join(path.read_text(encoding="utf-8") for path in found)
+    names = set(re.findall(r"from bench\.(\w+) import", text)) - _APART
+    return found | {path for path in (file.parent.with_name(f"{name}.py") for name in names) if path.exists()}

@@ -9,12 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import psutil
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _FEATURES = (
     "avx2",
@@ -109,31 +105,25 @@ def _cpu() -> tuple[str, frozenset[str]]:
     return name.strip(), frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 
-def _gpu() -> tuple[str | None, str | None]:
-    import pynvml  # noqa: PLC0415 - only GPU machines have a driver to ask
+def _gpu() -> tuple[str, str | None]:
+    """Return the name of the GPU that CUDA takes for its first, which engines run on, and the driver's version.
 
-    pynvml.nvmlInit()
+    The version is None in a container that was given CUDA alone, without NVML (NVIDIA_DRIVER_CAPABILITIES=compute).
+    NVML counts by bus and knows nothing of CUDA_VISIBLE_DEVICES; CUDA counts by speed where GPUs differ, unless
+    CUDA_DEVICE_ORDER says otherwise, and its device may be a part of a GPU (MIG).
+    """
+    import pynvml  # noqa: PLC0415 - only GPU machines have a driver to ask
+    import torch  # noqa: PLC0415 - the gate and the report read this package on machines without torch
+
+    name = torch.cuda.get_device_name(0)
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(_first_visible([_text(uuid) for uuid in _uuids(pynvml)]))
-        return _text(pynvml.nvmlDeviceGetName(handle)), _text(pynvml.nvmlSystemGetDriverVersion())
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return name, None
+    try:
+        return name, _text(pynvml.nvmlSystemGetDriverVersion())
     finally:
         pynvml.nvmlShutdown()
-
-
-def _uuids(pynvml: Any) -> list[str | bytes]:  # noqa: ANN401 - the library is untyped
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
-
-
-def _first_visible(uuids: Sequence[str]) -> int:
-    """Return the index of the GPU that CUDA takes for its first: CUDA_VISIBLE_DEVICES names it by index or UUID.
-
-    The driver counts by bus, and CUDA by speed where GPUs differ, unless CUDA_DEVICE_ORDER is PCI_BUS_ID.
-    """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
-    if named.isdigit() and int(named) < len(uuids):
-        return int(named)
-    return next((index for index, uuid in enumerate(uuids) if named and uuid.startswith(named)), 0)
 
 
 def _text(value: str | bytes) -> str:

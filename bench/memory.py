@@ -22,14 +22,14 @@ class PeakMemory:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        gc.collect()
-        self._start = _trimmed_resident() if device == "cpu" else _device_used(release=True)
+        release(device)
+        self._start = _trimmed_resident() if device == "cpu" else _device_used()
         self._peak = self._start
 
     def sample(self) -> None:
         """Take note of the memory in use now (a CPU's peak needs no samples)."""
         if self._device != "cpu" and self._start is not None:
-            self._peak = max(self._peak or 0, _device_used(release=False) or 0)
+            self._peak = max(self._peak or 0, _device_used() or 0)
 
     @property
     def peak_bytes(self) -> int | None:
@@ -37,6 +37,18 @@ class PeakMemory:
         self.sample()
         peak = _high_water() if self._device == "cpu" else self._peak
         return None if peak is None or self._start is None else max(0, peak - self._start)
+
+
+def release(device: str) -> None:
+    """Give back what nothing uses any more: a failed case's half-built engine lives on in its error's frames.
+
+    Those refer to the error, and so to themselves: only the garbage collector frees them.
+    """
+    gc.collect()
+    if device != "cpu":
+        import torch  # noqa: PLC0415 - the gate and the report read this package on machines without torch
+
+        torch.cuda.empty_cache()
 
 
 def _trimmed_resident() -> int | None:
@@ -61,11 +73,9 @@ def _high_water() -> int | None:
     return None
 
 
-def _device_used(*, release: bool) -> int | None:
-    import torch  # noqa: PLC0415 - the gate and the report read this package on machines without torch
+def _device_used() -> int | None:
+    import torch  # noqa: PLC0415 - as above
 
-    if release:
-        torch.cuda.empty_cache()
     torch.cuda.synchronize()
     free, total = torch.cuda.mem_get_info()
     return int(total - free)

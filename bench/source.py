@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 import models.graphs
+import models.nodes
 import models.quantize
 import models.unsigned
 import models.variants
-from bench.machine import physical_cores
+from bench.machine import physical_cores, runtimes
 from models.graphs import GraphError
 from models.images import normalise
 
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from models.network import Network
 
 
-FORM_FILES = tuple(Path(str(module.__file__)) for module in (models.quantize, models.unsigned, models.variants))
+FORM_FILES = tuple(
+    Path(str(module.__file__)) for module in (models.nodes, models.quantize, models.unsigned, models.variants)
+)
 """The code that decides an INT8 graph of given ranges."""
+_MAKERS = {"torch", "onnx", "onnxruntime", "onnxruntime-gpu"}
+"""Packages that make graphs; the last two install the same files, and either may be there without the other."""
 
 
 @dataclass(slots=True)
@@ -74,7 +78,7 @@ class NetworkSource:
             "kind": kind,
             "size": list(self.image_size),
             "code": source_digest(Path(str(models.graphs.__file__)), *FORM_FILES),
-            "versions": {name: metadata.version(name) for name in ("torch", "onnx", "onnxruntime")},
+            "versions": {name: version for name, version in runtimes().items() if name in _MAKERS},
         }
         if kind.startswith("int8"):
             key["calibration"] = self.calibration_set.digest

@@ -8,9 +8,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import torch
-from onnx import version_converter
+from onnx import helper, numpy_helper, version_converter
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -22,7 +23,6 @@ from models.variants import VARIANTS, shared_concat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
@@ -39,6 +39,9 @@ INT8_KINDS = tuple(CALIBRATIONS)
 KINDS = ("fp32", "fp16", "bf16", *(f"{kind}{form}" for kind in INT8_KINDS for form in ("", "-typed", "-unsigned")))
 """Kinds of graph. INT8 comes as Q/DQ with signed activations and FP32 scales, as every TensorRT takes it; `-typed`
 carries FP16 scales and FP16 everything else, for strongly typed networks; `-unsigned` is the form CPU runtimes fuse."""
+
+_PLAIN = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+"""Attributes of Constant nodes that hold their numbers without a tensor, and the type that these have."""
 
 
 class GraphError(RuntimeError):
@@ -140,8 +143,8 @@ def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for node in list(graph.node):
-        if node.op_type == "Constant":
-            tensor = onnx.TensorProto.FromString(node.attribute[0].t.SerializeToString())
+        if node.op_type == "Constant" and node.attribute[0].name in {"value", *_PLAIN}:
+            tensor = _constant(node.attribute[0])
         elif node.op_type == "Identity" and node.input[0] in weights:
             tensor = onnx.TensorProto.FromString(weights[node.input[0]].SerializeToString())
         else:
@@ -151,6 +154,17 @@ def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         graph.initializer.append(tensor)
         graph.node.remove(node)
     return model
+
+
+def _constant(attribute: onnx.AttributeProto) -> onnx.TensorProto:
+    """Return the tensor of a Constant node, which may hold its numbers plainly."""
+    tensor: onnx.TensorProto
+    if attribute.name == "value":
+        tensor = onnx.TensorProto.FromString(attribute.t.SerializeToString())
+    else:
+        numbers = np.asarray(helper.get_attribute_value(attribute), _PLAIN[attribute.name])
+        tensor = numpy_helper.from_array(numbers)
+    return tensor
 
 
 def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -62,10 +62,14 @@ def versions() -> dict[str, str]:
     major, minor = divmod(driver.get_driver_version(), 1000)
     found = {"pycuda": VERSION_TEXT, "cuda_driver": f"{major}.{minor // 10}"}
     if missing() is None:
-        device = driver.Device(_DEVICE)
-        capability = ".".join(str(number) for number in device.compute_capability())
-        found |= {"gpu": device.name(), "compute_capability": capability}
+        found |= {"gpu": driver.Device(_DEVICE).name(), "compute_capability": ".".join(map(str, capability()))}
     return found
+
+
+def capability() -> tuple[int, int]:
+    """Return the GPU's compute capability, such as (8, 0) for Ampere."""
+    major, minor = driver.Device(_DEVICE).compute_capability()
+    return int(major), int(minor)
 
 
 def bus_id() -> str:

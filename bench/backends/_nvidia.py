@@ -20,10 +20,12 @@ _NEEDED = (
     ("IBuilderConfig", "builder_optimization_level"),
 )
 """What the youngest features in use are called; all came by 8.6."""
+_AMPERE = (8, 0)
+"""The first compute capability with TF32 and BF16: before it, TF32 allowed is FP32, and BF16 does not build."""
 
 
 def obstacle(case: Case, device: str, precisions: Collection[str]) -> str | None:
-    """Return why a case cannot run: device, driver, a TensorRT too old, a precision that is not offered; else None."""
+    """Return why a case cannot run: device, driver, a TensorRT or GPU too old, a precision not offered; else None."""
     if device != "cuda":
         return f"TensorRT needs an NVIDIA GPU; this run is on {device}"
     if case.precision not in precisions:
@@ -31,7 +33,13 @@ def obstacle(case: Case, device: str, precisions: Collection[str]) -> str | None
     lacks = [f"{owner}.{name}" for owner, name in _NEEDED if not hasattr(getattr(trt, owner, None), name)]
     if lacks:
         return f"TensorRT {trt.__version__} has no {', '.join(lacks)}; 8.6 and later do"
-    return _cuda.missing()
+    return _cuda.missing() or _unsupported(case.precision)
+
+
+def _unsupported(precision: str) -> str | None:
+    if precision in {"tf32", "bf16"} and _cuda.capability() < _AMPERE:
+        return f"{precision} needs an NVIDIA GPU of compute capability 8.0 or later"
+    return None
 
 
 def versions() -> dict[str, str]:

@@ -48,7 +48,12 @@ def session_options(threads: int) -> Any:  # noqa: ANN401 - the library is untyp
 
 def open_session(model: str | bytes, device: str, options: Any) -> Any:  # noqa: ANN401 - the library is untyped
     """Return a session of a model's path or bytes; `BuildError` where it fell back to the CPU, which gives no error."""
-    session = ort.InferenceSession(model, options, providers=PROVIDERS[device])
+    try:
+        # Where a provider fails, memory ran out for one, the binding would print why and try again on the CPU.
+        session = ort.InferenceSession(model, options, providers=PROVIDERS[device], enable_fallback=0)
+    except RuntimeError as error:
+        msg = f"ONNX Runtime could not start a session on {device}: {error}"
+        raise BuildError(msg) from error
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         msg = (
             "ONNX Runtime could not load its CUDA provider and would run on the CPU: "

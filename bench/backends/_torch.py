@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.backend import OutOfMemoryError, as_batch
+from bench.backends._torch_profile_run import operator_seconds
 from bench.stream.cuda_lane import CudaLane, OnDevice
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class TorchEngine:
         if self._input is None or self._device == "cpu":
             return None
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        return CudaLane(OnDevice(stream, self._input, self._inferred, capturable=False), buffers)
+        with memory_errors(self._case):
+            return CudaLane(OnDevice(stream, self._input, self._inferred, capturable=False), buffers)
 
     def _inferred(self) -> torch.Tensor:
         self.enqueue()
@@ -137,20 +139,13 @@ class TorchEngine:
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each operator and input shape in one inference, from PyTorch's profiler."""
-        activity = torch.profiler.ProfilerActivity
-        on_gpu = self._device == "cuda"
         self.enqueue()
-        with torch.profiler.profile(
-            activities=[activity.CPU, *([activity.CUDA] if on_gpu else [])], record_shapes=True
-        ) as profile:
+
+        def run() -> None:
             self.enqueue()
             self.synchronize()
-        times = {}
-        for event in profile.key_averages(group_by_input_shape=True):
-            micros = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-            if micros:
-                times[f"{event.key} {event.input_shapes[:2]}"] = micros / 1e6
-        return times
+
+        return operator_seconds(run, on_gpu=self._device == "cuda")
 
     def close(self) -> None:
         """Release the buffers and the network."""
@@ -171,7 +166,10 @@ def memory_errors(case: Case) -> Iterator[None]:
     """Turn PyTorch's out-of-memory error into the suite's, with the device left clean."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        # What runs out while torch.compile compiles comes as a compiler's error that names it.
+        if not isinstance(error, torch.OutOfMemoryError) and "OutOfMemoryError: " not in str(error):
+            raise
         asked = re.search(r"Tried to allocate ([\d.]+) (GiB|MiB)", str(error))
         wanted = float(asked[1]) / (1 if asked[2] == "GiB" else 2**10) if asked else 0.0
         needed = torch.cuda.memory_allocated() / 2**30 + wanted

@@ -12,7 +12,7 @@ import torch2trt
 from bench.backend import BuildError, as_batch
 from bench.backends import _cuda
 from bench.backends._achieved import achieved
-from bench.backends._memory import opened
+from bench.backends._memory import guarded, opened
 from bench.backends._torch2trt_build import STATE, messages_kept
 from bench.backends._trt_build import inspected
 from bench.backends._trt_log import fail, heard
@@ -113,7 +113,8 @@ class Torch2trtEngine:
         """Return a lane that normalises and takes the argmax on the device, with a ring of at least `buffers`."""
         assert self._stream is not None and self._input is not None  # noqa: S101, PT018 - open
         infer = functools.partial(self._module, self._input)
-        return CudaLane(OnDevice(self._stream, self._input, infer, capturable=self._graph is not None), buffers)
+        shared = OnDevice(self._stream, self._input, infer, capturable=self._graph is not None)
+        return guarded(self._batch_size, lambda: CudaLane(shared, buffers))
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference on the batch last copied in."""

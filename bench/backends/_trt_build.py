@@ -17,7 +17,7 @@ from bench.backends._memory import guarded
 from bench.backends._trt_config import alone_on_gpu, configure, save_timings, set_precisions, timing_path
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress, monitor
-from bench.backends._trt_ranges import evened, ranges_path
+from bench.backends._trt_ranges import drop_damaged, evened, ranges_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,6 +118,7 @@ def _ranges(source: Source, case: Case, folder: Path, options: Options, graph: F
     """Return the file of the ranges that a plan is built from, calibrating where there are none yet."""
     whole = source.graph(options.graph)
     file = ranges_path(source, folder, str(options.calibrator), whole)
+    drop_damaged(file, source.say)
     if not options.evened:
         return file
     if not file.exists():

@@ -11,6 +11,7 @@ from bench.ranges import RangesError, read_cache
 from bench.resizes import resizes, with_read_ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bench.backend import Source
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 def ranges_path(source: Source, folder: Path, calibrator: str, graph: Path) -> Path:
     """Return the file in which one of `_calibrators.ALGORITHMS` keeps a graph's ranges, given an engine's folder."""
     return cache_path(shared_folder(folder), graph, source.calibration(), calibrator)
+
+
+def drop_damaged(ranges: Path, say: Callable[[str], None]) -> None:
+    """Remove a file of ranges that cannot be read, so that they are calibrated again, and say so."""
+    if not ranges.exists():
+        return
+    try:
+        read_cache(ranges)
+    except RangesError as error:
+        say(f"{error}: calibrating again")
+        ranges.unlink()
 
 
 def evened(ranges: Path, graph: Path) -> Path:

@@ -15,7 +15,7 @@ from pycuda import driver
 from bench.backend import BuildError, as_batch
 from bench.backends import _cuda
 from bench.backends._achieved import achieved
-from bench.backends._memory import opened, out_of_memory, ran_out
+from bench.backends._memory import guarded, opened, out_of_memory, ran_out
 from bench.backends._trt_build import FLOPS, PLAN, deserialized, inspected
 from bench.backends._trt_log import fail, failure, heard, log
 from bench.backends._trt_profile_run import layer_seconds
@@ -130,7 +130,8 @@ class TensorRTEngine:
             return logits
 
         stream = torch.cuda.ExternalStream(self._stream.handle)  # type: ignore[no-untyped-call]
-        return CudaLane(OnDevice(stream, image, infer, capturable=self._graph is not None), buffers)
+        shared = OnDevice(stream, image, infer, capturable=self._graph is not None)
+        return guarded(self._batch_size, lambda: CudaLane(shared, buffers), self.needs)
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference on the batch last copied in."""

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from bench.backend import OutOfMemoryError, as_batch
 from bench.backends._onnx import cpu_graph, kernels, narrow_weights
@@ -43,8 +44,11 @@ _MODEL, _ACHIEVED = "model.ort", "achieved.json"
 _EXACT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 """Instructions that add INT8 products in 32 bits. Without them x86 adds pairs in 16 bits, which saturate."""
 
-_ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)")
+_ASKED = re.compile(r"(?:requested bytes of|requested buffer of size|allocate) (\d+)(?![.\d])")
 """How ONNX Runtime's allocators say what they could not give, in bytes."""
+_RAN_OUT = re.compile(r"alloc|out of memory", re.IGNORECASE)
+_FAILURES = (RuntimeError, Fail, RuntimeException)
+"""What its calls raise: the last two, by `run`, are no RuntimeErrors, unlike what `run_with_iobinding` raises."""
 
 
 def supports(case: Case, device: str) -> str | None:
@@ -114,7 +118,7 @@ class _Engine:
 
     def __init__(self, source: Source, case: Case, model: Path) -> None:
         self.engine_bytes = model.stat().st_size
-        self._model, self._device, self._threads = str(model), source.device, source.threads
+        self._case, self._model, self._device, self._threads = case, str(model), source.device, source.threads
         self.achieved: Mapping[str, float] = json.loads(model.with_name(_ACHIEVED).read_text(encoding="utf-8"))
         with _memory_errors(case):
             self._session: Any = open_session(str(model), source.device, session_options(source.threads))
@@ -163,7 +167,8 @@ class _Engine:
         if self._device == "cpu":
             return None
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        return CudaLane(self._shared_with(stream), buffers)
+        with _memory_errors(self._case):
+            return CudaLane(self._shared_with(stream), buffers)
 
     def _shared_with(self, stream: torch.cuda.Stream) -> OnDevice:
         """Return input and inference on PyTorch's own tensors, ordered with what it does on a stream."""
@@ -183,9 +188,15 @@ class _Engine:
         return OnDevice(stream, image, infer, capturable=False)
 
     def layer_times(self) -> dict[str, float]:
-        """Return the seconds of each layer in one inference, from a second session that profiles."""
+        """Return the seconds of each layer in one inference, from a second session that profiles; none on a GPU.
+
+        A GPU's profile holds the seconds of launching each kernel, which are no layer's: nothing waits for it to end.
+        """
+        if self._device != "cpu":
+            return {}
         batch = self._input.numpy()
-        return layer_seconds(profile(self._model, self._device, self._threads, batch, runs=5))
+        with _memory_errors(self._case):
+            return layer_seconds(profile(self._model, self._device, self._threads, batch, runs=5))
 
     def close(self) -> None:
         """Release the session and its buffers."""
@@ -197,8 +208,8 @@ def _memory_errors(case: Case) -> Iterator[None]:
     """Turn ONNX Runtime's failed allocations into `OutOfMemoryError`."""
     try:
         yield
-    except RuntimeError as error:
-        if "alloc" in str(error).lower():
+    except _FAILURES as error:
+        if _RAN_OUT.search(str(error)):
             asked = _ASKED.search(str(error))
             needs = f"needs about {int(asked[1]) / 2**30:.1f} GiB more" if asked else str(error)
             msg = f"out of memory at batch {case.batch_size} ({needs})"

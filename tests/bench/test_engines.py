@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import re
+import weakref
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,7 @@ from bench.backend import load_backend
 from bench.case import Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.machine import this_machine
+from bench.source import FORM_FILES
 from models.images import normalise
 from tests.bench.fake_engines import FakeEngine, fake_backend
 from tests.bench.networks import sections, tiny_source
@@ -45,9 +50,14 @@ def code(tmp_path: Path) -> Path:
     folder = tmp_path / "backends"
     folder.mkdir()
     (folder / "_deeper.py").write_text("DEEPER = 1\n")
-    (folder / "_shared.py").write_text("from bench.backends._deeper import DEEPER\n")
+    (folder / "_shared.py").write_text("from bench.backends._deeper import DEEPER\nfrom bench.deciding import D\n")
+    (tmp_path / "deciding.py").write_text("from bench.other import D\n")
+    (tmp_path / "other.py").write_text("D = 1\n")
+    (tmp_path / "timing.py").write_text("T = 1\n")
     (folder / "_others.py").write_text("OTHERS = 1\n")
-    (folder / "fake.py").write_text("from bench.backends._shared import DEEPER\nfrom bench.backends import _fake_run\n")
+    (folder / "fake.py").write_text(
+        "from bench.backends._shared import DEEPER\nfrom bench.backends import _fake_run\nfrom bench.timing import T\n"
+    )
     return folder / "fake.py"
 
 
@@ -68,7 +78,7 @@ def test_key_changes_with_what_the_backend_says(
     assert engine_key(fake_backend(str(code)), made, FP32) == key
 
 
-@pytest.mark.parametrize("file", ["fake.py", "_shared.py", "_deeper.py"])
+@pytest.mark.parametrize("file", ["fake.py", "_shared.py", "_deeper.py", "../deciding.py"])
 def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSource, code: Path, file: str) -> None:
     backend = fake_backend(str(code))
     key = engine_key(backend, made, FP32)
@@ -77,7 +87,7 @@ def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSour
     assert _differing(key, engine_key(backend, made, FP32)) == {"code"}
 
 
-@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py", "_fake_run.py"])
+@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py", "_fake_run.py", "../timing.py", "../other.py"])
 def test_key_does_not_change_with_code_that_the_backend_does_not_use(
     made: NetworkSource, code: Path, file: str
 ) -> None:
@@ -113,6 +123,15 @@ def test_key_changes_with_weights_size_and_graph_code(
     assert _differing(key, engine_key(backend, made, FP32)) == {"graph"}
 
 
+def test_all_code_that_makes_int8_graphs_is_in_their_key() -> None:
+    code: set[str] = set()
+    for name in ("graphs", "quantize", "unsigned", "variants"):
+        text = (Path(models.graphs.__file__).parent / f"{name}.py").read_text()
+        code |= set(re.findall(r"^from models\.(\w+) import", text, re.MULTILINE))
+    # The ends are those of variants, which have keys of their own.
+    assert {path.stem for path in FORM_FILES} == code - {"ends"}
+
+
 def test_key_of_a_module_s_engine_holds_the_weights(made: NetworkSource, code: Path) -> None:
     backend = fake_backend(str(code), recipe=lambda case, device: {"mode": "eager"})
     key = engine_key(backend, made, FP32)
@@ -128,6 +147,23 @@ def test_calibration_images_are_in_the_key_of_int8_alone(made: NetworkSource, co
     assert _differing(*keys) == {"calibration"}
     graphs = [source.graph_entry("int8").digest for source in (made, other)]
     assert graphs[0] != graphs[1]
+
+
+def test_graphs_are_made_where_onnx_runtime_comes_as_another_package(
+    made: NetworkSource, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = metadata.version
+    versions = {"onnxruntime-gpu": "1.31.1"}
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise metadata.PackageNotFoundError(name)
+        return versions.get(name) or real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    first = made.graph_entry("fp32").digest
+    versions["onnxruntime-gpu"] = "1.32.0"
+    assert tiny_source(stored, made.network).graph_entry("fp32").digest != first
 
 
 def _differing(key: dict[str, Any], other: dict[str, Any]) -> set[str]:
@@ -174,6 +210,34 @@ def test_engine_is_closed_at_the_end_of_the_block_and_after_an_error(
     with pytest.raises(ZeroDivisionError), open_engine(made, FP32):
         _ = 1 / 0
     assert engine.calls == ["close", "close"]
+
+
+def test_a_build_begins_without_what_a_failed_case_left(made: NetworkSource, code: Path) -> None:
+    failed = half_built()
+    assert failed() is not None  # as after a test that failed: its error, and all in its frames, is garbage
+
+    def build(source: object, case: Case, folder: Path) -> None:
+        left.append(failed())
+
+    left: list[object] = []
+    gc.disable()
+    try:
+        with open_engine(made, FP32, fake_backend(str(code), build=build), name="after-a-failure"):
+            pass
+    finally:
+        gc.enable()
+    assert left == [None]
+
+
+def half_built() -> weakref.ref[FakeEngine]:
+    """Return a reference to an engine that only the frames of an error hold, which hold the error."""
+    engine = FakeEngine()
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError as error:
+        kept = error
+    assert kept.__traceback__ is not None
+    return weakref.ref(engine)
 
 
 @pytest.mark.parametrize(

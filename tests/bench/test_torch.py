@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
-from bench.backends import _torch_formats
+from bench.backend import OutOfMemoryError
+from bench.backends import _torch, _torch_formats, onnxruntime
+from bench.backends._torch_profile_run import operator_seconds
+from bench.case import Case
+from bench.engines import open_engine
+from tests.bench.networks import quick, tiny_source
+from tests.bench.test_trt_run import no_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+    from types import ModuleType
 
 
 class Ran:
@@ -39,3 +50,61 @@ def test_tf32_is_told_from_fp32_by_the_kernels_and_no_format_is_named_that_did_n
     engine: Any = Ran(before)
     _torch_formats.prove_tf32(engine, device)
     assert engine.achieved == after
+
+
+CONV, LAUNCH, REGION = "aten::cudnn_convolution", "cudaGraphLaunch", "Torch-Compiled Region"
+
+
+@pytest.mark.parametrize(
+    ("operators", "found"),
+    [
+        # Each kernel is an event of the GPU, and its time that of the operator which launched it.
+        ({CONV: 3000.0}, {f"{CONV} [[1, 8]]": 3e-3}),
+        # A replayed graph's kernels have no operator.
+        ({LAUNCH: 0.0}, {"fprop []": 2e-3, "relu []": 1e-3}),
+    ],
+)
+def test_time_on_a_gpu_is_counted_once_by_operator_or_where_there_is_none_by_kernel(
+    monkeypatch: pytest.MonkeyPatch, operators: dict[str, float], found: dict[str, float]
+) -> None:
+    events = [event(name, "CPU", micros, shapes=[[1, 8]]) for name, micros in operators.items()]
+    events += [event("fprop", "CUDA", 2000.0), event("relu", "CUDA", 1000.0)]
+    events += [event(REGION, "CUDA", 3000.0, annotation=True)]
+    profile = SimpleNamespace(key_averages=lambda group_by_input_shape: events)
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: nullcontext(profile))
+    assert operator_seconds(lambda: None, on_gpu=True) == pytest.approx(found)
+
+
+def event(key: str, kind: str, micros: float, *, shapes: Any = (), annotation: bool = False) -> SimpleNamespace:
+    """Return what PyTorch's profiler says of an operator or a kernel."""
+    return SimpleNamespace(
+        key=key,
+        device_type=SimpleNamespace(name=kind),
+        self_device_time_total=micros,
+        self_cpu_time_total=1.0,
+        input_shapes=list(shapes),
+        is_user_annotation=annotation,
+    )
+
+
+def test_time_on_a_cpu_is_each_operator_s_own() -> None:
+    image = torch.zeros(1, 1, 32, 32)
+    conv = torch.nn.Conv2d(1, 2, 3)
+    found = operator_seconds(lambda: conv(image), on_gpu=False)
+    assert any(name.startswith("aten::") and "[1, 1, 32, 32]" in name for name in found)
+    assert all(seconds > 0 for seconds in found.values())
+
+
+@pytest.mark.parametrize(("backend", "module"), [("torch", _torch), ("onnxruntime", onnxruntime)])
+def test_a_lane_that_does_not_fit_is_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, module: ModuleType
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+    monkeypatch.setattr(module, "CudaLane", no_room)
+    monkeypatch.setattr(onnxruntime._Engine, "_shared_with", lambda *_: None)
+    with quick(), open_engine(tiny_source(tmp_path), Case(backend, "fp32", 2)) as opened:
+        engine: Any = opened.engine
+        engine._device = "cuda"
+        with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(.*2\.0"):
+            engine.open_lane(2)
+        engine._device = "cpu"

@@ -13,6 +13,7 @@ import torch
 
 from bench.backend import BuildError, OutOfMemoryError
 from bench.case import Case
+from tests.bench.test_trt_run import no_room
 from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
 
@@ -197,3 +198,16 @@ def test_a_plan_that_does_not_load_or_fit_is_an_error_with_its_reason(
     fakes.behaviour.says = [("ERROR", "Version tag does not match")]
     with pytest.raises(BuildError, match="a plan that does not load\nTensorRT error: Version tag does not match"):
         backend.load(source, case, source.engine_folder)
+
+
+def test_a_lane_that_does_not_fit_is_out_of_memory(
+    fakes: Fakes, torch_on_cpu: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert torch_on_cpu.captures
+    source = FakeSource(tmp_path)
+    build(fakes, source, "fp16")
+    engine = fakes.backend("torch2trt").load(source, Case("torch2trt", "fp16", 2), source.engine_folder)
+    monkeypatch.setattr(fakes.backend("_torch2trt_run"), "CudaLane", no_room)
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 2.0 GiB\)$"):
+        engine.open_lane(2)
+    engine.close()

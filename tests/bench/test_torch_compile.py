@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.backend import OutOfMemoryError
 from bench.backends import torch_compile
 from bench.case import Case
 from tests.bench.networks import as_network, quick, tiny_source, two_convolutions
@@ -177,3 +178,14 @@ def test_failure_leaves_no_scratch_folder(what: str, tmp_path: Path, monkeypatch
     assert seen == [".compiling-"]
     assert [path.name for path in tmp_path.iterdir()] == ["entry"]
     del failure  # held until here, and with it all that would clean up after itself
+
+
+def test_memory_that_runs_out_while_compiling_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(*_: object, **_options: object) -> None:
+        message = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB"
+        raise torch.OutOfMemoryError(message)
+
+    monkeypatch.setattr(torch_compile, "compile_fx_inner", run_out)
+    source = tiny_source(tmp_path, as_network(two_convolutions()), size=SIZE)
+    with quick(), pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 1 \(needs about 2.0 GiB or more\)$"):
+        torch_compile.build(source, CASE, tmp_path / "entry")

@@ -72,6 +72,19 @@ def test_ranges_are_calibrated_in_a_quick_build_that_is_dropped_and_evened_for_t
     assert stored.read_text() == fakes.behaviour.ranges
 
 
+@pytest.mark.parametrize("content", [b"", b"TRT-8600-MinMaxCalibration\nread: 3f8", b"\xff\xfe"])
+def test_ranges_that_cannot_be_read_any_more_are_calibrated_again(fakes: Fakes, tmp_path: Path, content: bytes) -> None:
+    fakes.behaviour.ranges = "TRT-8600-MinMaxCalibration\nread: 3f800000\n"
+    source = FakeSource(tmp_path)
+    build(fakes, source, "int8")
+    (stored,) = (tmp_path / "engines" / ".tensorrt").glob("calibration-minmax-*.cache")
+    stored.write_bytes(content)
+    build(fakes, source, "int8")
+    assert stored.read_text() == fakes.behaviour.ranges
+    assert len(fakes.behaviour.batches) == 6  # all five images, twice
+    assert [text for text in source.said if text.endswith("calibrating again")]
+
+
 def test_strongly_typed_networks_get_no_flags_and_the_typed_graph(fakes: Fakes, tmp_path: Path) -> None:
     fakes.tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED = 1
     source = FakeSource(tmp_path)

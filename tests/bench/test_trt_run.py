@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from bench.backend import BuildError, OutOfMemoryError
 from bench.case import Case
@@ -146,3 +147,22 @@ def test_an_inference_that_fails_shows_why(fakes: Fakes, source: FakeSource) -> 
     with pytest.raises(BuildError, match="the first inference failed"):
         loaded(fakes, source)
     assert (fakes.device.used_bytes, fakes.device.page_locked) == (0, 0)
+
+
+def test_a_lane_that_does_not_fit_is_out_of_memory(
+    fakes: Fakes, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded(fakes, source)
+    run = fakes.backend("_trt_run")
+    monkeypatch.setattr(run, "CudaLane", no_room)
+    monkeypatch.setattr(run, "_as_tensor", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda _: None)
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 5.0 GiB\)$"):
+        engine.open_lane(2)
+    engine.close()
+
+
+def no_room(*_: object) -> None:
+    """Stand for a lane whose buffers do not fit."""
+    message = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB"
+    raise torch.OutOfMemoryError(message)

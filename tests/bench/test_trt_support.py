@@ -68,6 +68,16 @@ def test_bf16_needs_a_version_that_has_it(fakes: Fakes) -> None:
     assert backend.supports(case, "cuda") is None
 
 
+def test_tf32_and_bf16_need_a_gpu_that_has_them(fakes: Fakes) -> None:
+    fakes.tensorrt.DataType.BF16 = "BF16"
+    fakes.device.capability = (7, 5)
+    for name, precision in (("tensorrt", "tf32"), ("tensorrt", "bf16"), ("tensorrt_weak", "tf32")):
+        reason = fakes.backend(name).supports(Case(name, precision, 1), "cuda")
+        assert reason == f"{precision} needs an NVIDIA GPU of compute capability 8.0 or later"
+    for precision in ("fp32", "fp16", "int8"):
+        assert fakes.backend("tensorrt").supports(Case("tensorrt", precision, 1), "cuda") is None
+
+
 def test_flags_and_calibrators_are_gone_on_11(fakes: Fakes) -> None:
     version_11(fakes)
     for precision in ("fp32", "int8"):

@@ -9,11 +9,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from models.dice import dice, labels
-from models.graphs import KINDS, GraphError, export
+from models.graphs import KINDS, GraphError, adopt, export
 from models.images import normalise
 from models.network import Network
 from models.unet import UNet
@@ -164,3 +164,37 @@ def test_user_s_onnx_graph_becomes_every_kind_but_bf16(made: NetworkSource, tmp_
     assert kernel_types(adopted.graph("fp16")) == {TensorProto.FLOAT16}
     with pytest.raises(GraphError, match="mine: a BF16 graph needs a PyTorch module"):
         adopted.graph("bf16")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "dtype", "shape"),
+    [
+        ("value_ints", [1, -1, 16, 16], np.int64, (4,)),
+        ("value_int", 3, np.int64, ()),
+        ("value_floats", [0.5, 2.0], np.float32, (2,)),
+        ("value_float", 0.5, np.float32, ()),
+    ],
+)
+def test_constants_that_hold_plain_numbers_become_weights(
+    tmp_path: Path, attribute: str, value: Any, dtype: type, shape: tuple[int, ...]
+) -> None:
+    kind = TensorProto.INT64 if dtype is np.int64 else TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Constant", [], ["c"], **{attribute: value}),
+            helper.make_node("Identity", ["x"], ["y"]),
+            helper.make_node("Add", ["c", "c"], ["twice"]),
+        ],
+        "constants",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [1]),
+            helper.make_tensor_value_info("twice", kind, shape),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
+    adopt(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    (weight,) = onnx.load(tmp_path / "b.onnx").graph.initializer
+    found = numpy_helper.to_array(weight)
+    assert (weight.name, found.dtype.type, found.shape) == ("c", dtype, shape)
+    np.testing.assert_array_equal(found, value)

@@ -28,6 +28,7 @@ class Device:
         self.live: dict[int, NDArray[np.uint8]] = {}
         self.page_locked = 0
         self.gpus = 1
+        self.capability = (9, 0)
 
     @property
     def used_bytes(self) -> int:
@@ -103,7 +104,7 @@ def modules(device: Device) -> dict[str, ModuleType]:
             return "0000:00:06.0"
 
         def compute_capability(self) -> tuple[int, int]:
-            return (9, 0)
+            return device.capability
 
         def retain_primary_context(self) -> Any:
             return SimpleNamespace(push=lambda: None, pop=lambda: None)
