@@ -78,6 +78,16 @@ def test_worse_runs_are_refused_unless_somebody_says_why() -> None:
     assert after.entries[KEY].current.accepted.why == "safer kernel"
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_masks_that_one_of_the_runs_lost_are_worse_whichever_run_it_is(number: int) -> None:
+    before, found = accept(None, runs(), because("")), runs()
+    lost = run_of(row_json(INT8, dice_fp32=scores([[0.99, 0.5]] * 3)), row_json(FP32), checksum="lost")
+    found[number] = lost
+    with pytest.raises(AcceptError, match=rf"(?s)worse than the baseline.*{INT8}: Dice against FP32 0\.5000, floor"):
+        accept(before, found, because(""))
+    assert accept(before, found, because("meant")).entries[KEY].current.accepted.why == "meant"
+
+
 def test_runs_of_another_machine_do_not_replace_a_baseline() -> None:
     before = accept(None, runs(), because(""))
     with pytest.raises(AcceptError, match=r"of another machine than the baseline \(cores 2 -> 8\)"):
