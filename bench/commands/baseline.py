@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             path, baseline = _accepted(options)
         else:
             path, baseline = options.baseline, _changed(options, _held(options.baseline))
-        save_baseline(baseline, path)
+        _save(baseline, path)
     except (AcceptError, BaselineError, RunFileError) as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
@@ -99,13 +99,31 @@ def _changed(options: argparse.Namespace, baseline: Baseline) -> Baseline:
     if not 0 < options.limit < 1:
         msg = f"--limit {options.limit:g}: must be a share between 0 and 1"
         raise AcceptError(msg)
-    who = options.who or getpass.getuser()
-    return waived(baseline, Waiver(options.case, options.limit, options.reason, options.expires.isoformat(), who))
+    expires = options.expires.isoformat()
+    return waived(baseline, Waiver(options.case, options.limit, options.reason, expires, _who(options)))
 
 
 def _acceptance(options: argparse.Namespace, commit: str) -> Acceptance:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Acceptance(options.who or getpass.getuser(), now, options.reason.strip(), commit)
+    return Acceptance(_who(options), now, options.reason.strip(), commit)
+
+
+def _who(options: argparse.Namespace) -> str:
+    """Return who decides; `AcceptError` where nobody is named and the user has no name, as in some containers."""
+    try:
+        return str(options.who or getpass.getuser())
+    except (KeyError, OSError) as error:
+        msg = "this user has no name here: give --who NAME"
+        raise AcceptError(msg) from error
+
+
+def _save(baseline: Baseline, path: Path) -> None:
+    """Write the file; `BaselineError` where that cannot be."""
+    try:
+        save_baseline(baseline, path)
+    except OSError as error:
+        msg = f"{path}: it cannot be written ({error.strerror})"
+        raise BaselineError(msg) from error
 
 
 def _held(path: Path) -> Baseline:

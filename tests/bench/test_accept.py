@@ -221,3 +221,19 @@ def test_command_refuses_with_one_line_and_leaves_the_file_as_it_was(
     assert errors.count("refused: ") == 5
     assert "worse than the baseline" in errors
     assert path.read_text() == before
+
+
+def test_file_that_cannot_be_written_and_user_without_a_name_are_one_line_each(
+    tmp_path: Path, files: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = f"{files[0]}/machine.json"
+    assert main(["baseline", "accept", *files, "--baseline", within, "--who", "ada"]) == 2
+    assert capsys.readouterr().err.startswith(f"refused: {within}: it cannot be written (")
+
+    def nobody() -> str:
+        msg = "getpwuid(): uid not found: 4242"
+        raise KeyError(msg)
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert main(["baseline", "accept", *files, "--baseline", str(tmp_path / "machine.json")]) == 2
+    assert capsys.readouterr().err == "refused: this user has no name here: give --who NAME\n"
