@@ -186,7 +186,8 @@ def _against(run: Run, baseline: Baseline | None) -> str:
     """Return whose acceptance the run was judged by, in words; nothing where nothing was judged."""
     if _streams_only(run):
         return ""
-    entries = [] if baseline is None else [entry for entry in baseline.entries.values() if entry.case in run.rows]
+    held = baseline.entries.values() if baseline else ()
+    entries = [entry for entry in held if entry.case in {*run.rows, *run.selected}]
     if not entries:
         return "Judged by the floors of each precision alone: no baseline was there."
     latest = max((entry.current.accepted for entry in entries), key=lambda each: each.when)
