@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from bench.__main__ import main
 from bench.accept import AcceptError, accept, dropped, narrowed, pinned, waived
@@ -15,10 +19,9 @@ from bench.gate import Status, judge_run
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench.results import Run
 
+ROOT = Path(__file__).parents[2]
 INT8, FP32 = "openvino-int8-b4", "torch-fp32-b1"
 KEY = (INT8, "m1", "i1")
 
@@ -237,3 +240,21 @@ def test_file_that_cannot_be_written_and_user_without_a_name_are_one_line_each(
     monkeypatch.setattr("getpass.getuser", nobody)
     assert main(["baseline", "accept", *files, "--baseline", str(tmp_path / "machine.json")]) == 2
     assert capsys.readouterr().err == "refused: this user has no name here: give --who NAME\n"
+
+
+def test_two_changes_at_once_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "machine.json"
+    save_baseline(baseline_of(row_json(INT8), row_json(FP32)), path)
+    command = [sys.executable, "-m", "bench", "baseline", "waive", "--limit=0.1", "--expires=2031-01-01", "--reason=x"]
+    with FileLock(tmp_path / ".machine.json.lock"):
+        waiving = [
+            subprocess.Popen([*command, case, "--baseline", str(path), "--who=ada"], cwd=ROOT, stdout=subprocess.PIPE)
+            for case in (INT8, FP32)
+        ]
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiving[0].wait(2)
+    for process in waiving:
+        process.communicate()
+    stored = load_baseline(path)
+    assert stored is not None
+    assert [waiver.case for waiver in stored.waivers] == [INT8, FP32]
