@@ -133,10 +133,15 @@ def _check_against(baseline: Baseline, runs: Sequence[Run], accepted: Acceptance
         words = ", ".join(dict.fromkeys([*found.speed, *found.accuracy]))
         msg = f"these runs are of another machine than the baseline ({words}): store them in a file of their own"
         raise AcceptError(msg)
-    verdicts = judge_run(runs[0], baseline, others=runs[1:])
-    worse = [verdict for verdict in verdicts if verdict.status in BAD - {Status.MISSING}]
+    worse: dict[str, str] = {}
+    for run in runs:
+        # Speed is of all runs together whichever comes first, but the masks are each run's own.
+        verdicts = judge_run(run, baseline, others=[other for other in runs if other is not run])
+        for verdict in verdicts:
+            if verdict.status in BAD - {Status.MISSING}:
+                worse.setdefault(verdict.case, verdict.evidence)
     if worse and not accepted.why:
-        lines = "\n".join(f"  {verdict.case}: {verdict.evidence}" for verdict in worse)
+        lines = "\n".join(f"  {case}: {evidence}" for case, evidence in sorted(worse.items()))
         msg = f'these runs are worse than the baseline; accept them with --reason "..." if that is meant:\n{lines}'
         raise AcceptError(msg)
 

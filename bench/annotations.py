@@ -65,8 +65,11 @@ def _lines(baseline: Path | None) -> dict[str, int]:
     """Return the line, from 1, at which each case's entry begins in a baseline file; of several entries the first."""
     found: dict[str, int] = {}
     if baseline is not None and baseline.exists():
+        inside = False
         for number, text in enumerate(baseline.read_text(encoding="utf-8").splitlines(), 1):
             name, _, value = text.strip().partition(": ")
-            if name == '"case"':
+            # The waivers stand before the entries, and name their cases alike.
+            inside = inside or name == '"entries"'
+            if inside and name == '"case"':
                 found.setdefault(value.strip('",'), number)
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
+from bench.case import ID_SCHEMA
 from bench.checksum import FIELD, checksum
 from bench.entries import Acceptance, Baseline, BaselineEntry, Record, StoredRun, Waiver
 from bench.schema import check
@@ -51,9 +52,10 @@ _RUN = _object(
 )
 _ACCEPTED = _object(dict.fromkeys(("who", "when", "why", "commit"), _TEXT))
 _RECORD = _object({"accepted": _ACCEPTED, "runs": {"type": "array", "minItems": 1, "items": _RUN}})
-_NAMES = ("case", "model", "model_digest", "images", "images_digest", "calibration")
+_NAMES = ("model", "model_digest", "images", "images_digest", "calibration")
 _ENTRY = _object(
     {
+        "case": ID_SCHEMA,
         **dict.fromkeys(_NAMES, _TEXT),
         "threads": {"type": "integer"},
         "versions": {"type": "object"},

@@ -10,6 +10,8 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "int8-entropy", "int8-perc
 
 _PRECISION = "|".join(sorted(PRECISIONS, key=len, reverse=True))
 _ID = re.compile(rf"(?P<backend>[a-z0-9_]+)-(?P<precision>{_PRECISION})-b(?P<batch_size>[1-9]\d*)")
+ID_SCHEMA = {"type": "string", "pattern": f"^{_ID.pattern}$"}
+"""JSON schema of a case as people write it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.fingerprint import differences, surroundings
 from bench.results import RunFileError, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bench.results import Run
@@ -23,6 +25,27 @@ def read_judged(path: Path) -> Run:
         )
         raise RunFileError(msg)
     return run
+
+
+def read_alike(paths: Sequence[Path]) -> list[Run]:
+    """Return runs to be taken for one thing; `RunFileError` where they cannot be, or where one is given twice."""
+    runs = [read_judged(path) for path in paths]
+    for number, (path, run) in enumerate(zip(paths, runs, strict=True)):
+        if run.suite["checksum"] in {other.suite["checksum"] for other in runs[:number]}:
+            msg = f"{path}: the same run is given twice: each must be of a process of its own"
+            raise RunFileError(msg)
+        unlike = _unlike(runs[0], run)
+        if unlike:
+            msg = f"{path}: not a run of what {paths[0]} is of ({unlike}): runs of one thing alone can be put together"
+            raise RunFileError(msg)
+    return runs
+
+
+def _unlike(one: Run, other: Run) -> str:
+    """Return why two runs are not of one thing, in words, or nothing; versions may differ."""
+    found = differences(surroundings(one), surroundings(other))
+    parts = [part for part in ("model", "images") if one.suite[part]["digest"] != other.suite[part]["digest"]]
+    return ", ".join(dict.fromkeys([*(f"other {part}" for part in parts), *found.speed, *found.accuracy]))
 
 
 def untimed(run: Run) -> bool:

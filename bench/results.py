@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
-from bench.case import PRECISIONS
+from bench.case import ID_SCHEMA, PRECISIONS
 from bench.checksum import FIELD, run_checksum
 from bench.schema import check
 from bench.visits import Visit
@@ -76,7 +76,7 @@ _STREAM = {
     "type": "object",
     "required": ["case", "done", "partial", "runtime_s", "fps", "share_of_engine", "latency_ms", "stages_s", "plain"],
     "properties": {
-        "case": _TEXT,
+        "case": ID_SCHEMA,
         "stages_s": _STAGES,
         "workers": {"type": "integer", "minimum": 1},
         "workers_read": {"type": "integer", "minimum": 0},
@@ -96,7 +96,7 @@ _ROW = {
     "type": "object",
     "required": ["case", "precision", "batch_size", "samples_s", "images", "dice_fp32", "dice_truth", "versions"],
     "properties": {
-        "case": _TEXT,
+        "case": ID_SCHEMA,
         "precision": {"enum": list(PRECISIONS)},
         "batch_size": {"type": "integer", "minimum": 1},
         "samples_s": _SECONDS,

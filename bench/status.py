@@ -48,8 +48,11 @@ class Verdict:
 
 
 def exit_status(verdicts: Iterable[Verdict], *, strict: bool = False) -> int:
-    """Return 0 for a clean run, 1 for a regressed, failed or vanished case, 2 where a case could not be compared."""
+    """Return 0 for a clean run, 1 for a regressed, failed or vanished case, 2 where a case or all could not be judged.
+
+    No verdict at all is no clean run.
+    """
     found = {verdict.status for verdict in verdicts}
     if found & (BAD | STRICT if strict else BAD):
         return 1
-    return 2 if Status.NOT_COMPARABLE in found else 0
+    return 2 if Status.NOT_COMPARABLE in found or not found else 0

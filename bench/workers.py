@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,7 @@ def place_of(text: str) -> Place:
     if path.is_dir():
         msg = f"{text}: a folder, but not a checkout of this suite (it has no bench/worker.py)"
         raise WorkerError(msg)
-    if not path.is_file():
+    if not path.is_file() or not os.access(path, os.X_OK):
         msg = f"{text}: neither a Python interpreter nor a checkout"
         raise WorkerError(msg)
     return Place(str(path.absolute()), ROOT)

@@ -86,6 +86,13 @@ def test_clean_run_exits_with_0_and_leaves_every_file(job: Job, tmp_path: Path) 
     assert "::" not in "".join(line[:2] for line in answer.stdout.splitlines())
 
 
+def test_report_allows_the_loss_that_the_gate_was_told_to_allow(job: Job, tmp_path: Path) -> None:
+    doctored = faster(job.baseline, tmp_path / "faster.json", 1e3)
+    answer = job.run(tmp_path, "--gate", "--gate-budget=0", "--max-fps-drop", "0.99999", f"--baseline={doctored}")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "REGRESSION" not in (tmp_path / "report.md").read_text()
+
+
 def test_regression_exits_with_1_is_marked_and_the_report_goes_into_the_summary(job: Job, tmp_path: Path) -> None:
     summary, doctored = tmp_path / "summary.md", faster(job.baseline, tmp_path / "faster.json", 1e6)
     summary.write_text("before\n")

@@ -8,6 +8,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
 from rich.console import Console
 
 from bench.accept import AcceptError, accept, dropped, narrowed, pinned, waived
@@ -20,6 +21,7 @@ from bench.spread_table import shown
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from bench.entries import Baseline
 
@@ -59,11 +61,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.action == "show":
             return _show(options.baseline)
-        if options.action == "accept":
-            path, baseline = _accepted(options)
-        else:
-            path, baseline = options.baseline, _changed(options, _held(options.baseline))
-        save_baseline(baseline, path)
+        path, baseline = _accepted(options) if options.action == "accept" else _edited(options)
     except (AcceptError, BaselineError, RunFileError) as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
@@ -84,8 +82,14 @@ def _accepted(options: argparse.Namespace) -> tuple[Path, Baseline]:
     if options.cases:
         runs = narrowed(runs, options.cases.split(","))
     path = options.baseline or _BASELINES / f"{runs[0].suite['machine']['id']}.json"
-    commit = str(runs[0].suite.get("commit", "unknown"))
-    return path, accept(load_baseline(path), runs, _acceptance(options, commit))
+    accepted = _acceptance(options, str(runs[0].suite.get("commit", "unknown")))
+    return path, _stored(path, lambda: accept(load_baseline(path), runs, accepted))
+
+
+def _edited(options: argparse.Namespace) -> tuple[Path, Baseline]:
+    path = options.baseline
+    _held(path)
+    return path, _stored(path, lambda: _changed(options, _held(path)))
 
 
 def _changed(options: argparse.Namespace, baseline: Baseline) -> Baseline:
@@ -99,13 +103,38 @@ def _changed(options: argparse.Namespace, baseline: Baseline) -> Baseline:
     if not 0 < options.limit < 1:
         msg = f"--limit {options.limit:g}: must be a share between 0 and 1"
         raise AcceptError(msg)
-    who = options.who or getpass.getuser()
-    return waived(baseline, Waiver(options.case, options.limit, options.reason, options.expires.isoformat(), who))
+    expires = options.expires.isoformat()
+    return waived(baseline, Waiver(options.case, options.limit, options.reason, expires, _who(options)))
 
 
 def _acceptance(options: argparse.Namespace, commit: str) -> Acceptance:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Acceptance(options.who or getpass.getuser(), now, options.reason.strip(), commit)
+    return Acceptance(_who(options), now, options.reason.strip(), commit)
+
+
+def _who(options: argparse.Namespace) -> str:
+    """Return who decides; `AcceptError` where nobody is named and the user has no name, as in some containers."""
+    try:
+        return str(options.who or getpass.getuser())
+    except (KeyError, OSError) as error:
+        msg = "this user has no name here: give --who NAME"
+        raise AcceptError(msg) from error
+
+
+def _stored(path: Path, made: Callable[[], Baseline]) -> Baseline:
+    """Write what is made of the file as it is, and return it; `BaselineError` where that cannot be written.
+
+    Two at once would each write what the other has not: the second waits for the first.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            baseline = made()
+            save_baseline(baseline, path)
+    except OSError as error:
+        msg = f"{path}: it cannot be written ({error.strerror})"
+        raise BaselineError(msg) from error
+    return baseline
 
 
 def _held(path: Path) -> Baseline:

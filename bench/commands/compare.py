@@ -10,7 +10,7 @@ from bench.accuracy import target_mean
 from bench.entries import Acceptance, entries_of
 from bench.fingerprint import differences, surroundings
 from bench.intervals import ALPHA
-from bench.judged_runs import read_judged
+from bench.judged_runs import read_alike
 from bench.results import RunFileError
 from bench.speed import changes, words
 
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what differs around the runs, and a line per case; 0, or 2 where a file cannot be read."""
     try:
-        old, new = ([read_judged(path) for path in paths] for paths in (_a(options), _b(options)))
+        old, new = (read_alike(paths) for paths in (_a(options), _b(options)))
     except RunFileError as error:
         print(f"cannot compare: {error}", file=sys.stderr)
         return 2

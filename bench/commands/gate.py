@@ -10,7 +10,7 @@ from bench.annotations import command, github
 from bench.baseline import BaselineError, load_baseline
 from bench.entries import Acceptance, Baseline, entries_of
 from bench.gate import findings, judge_run
-from bench.judged_runs import read_judged
+from bench.judged_runs import read_alike, read_judged
 from bench.results import RunFileError
 from bench.status import exit_status
 
@@ -80,7 +80,7 @@ def _path(options: argparse.Namespace, found: Run) -> Path:
 def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
     """Return what to judge against: the runs named, the file named, or the machine's own, None where it has none."""
     if options.against:
-        runs = [read_judged(path) for path in options.against]
+        runs = read_alike(options.against)
         common = set.intersection(*(set(run.rows) for run in runs))
         first = runs[0]
         entries = entries_of(runs, Acceptance("", "", "", ""), sorted(common))

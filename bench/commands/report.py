@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "runs", type=Path, nargs="+", metavar="RUN", help="file of pytest --benchmark-json, or of python -m bench sweep"
     )
     add("--baseline", type=Path, metavar="FILE", help="judge by it (default: the one of the machine each run names)")
+    add("--max-fps-drop", type=float, metavar="SHARE", help="allowed loss of FPS, as python -m bench gate has it")
     add("--history", type=Path, metavar="DIR", help="folder of earlier runs, such as pytest-benchmark's .benchmarks")
     add("--out", type=Path, required=True, metavar="FILE", help="report.html or report.md")
     add("--min-dice", type=float, metavar="D", help="recommend no engine whose worst image is below")
@@ -44,8 +45,12 @@ def run(options: argparse.Namespace) -> int:
         if options.baseline and not options.baseline.exists():
             msg = f"{options.baseline}: no such baseline file"
             raise BaselineError(msg)
+        if options.max_fps_drop is not None and not 0 < options.max_fps_drop < 1:
+            msg = f"--max-fps-drop {options.max_fps_drop:g}: must be a share between 0 and 1"
+            raise BaselineError(msg)
         sweeps = {path: sweep for path in options.runs if (sweep := read_sweep(path)) is not None}
-        judged = [_judged(path, options.baseline) for path in options.runs if path not in sweeps]
+        runs = [path for path in options.runs if path not in sweeps]
+        judged = [_judged(path, options.baseline, options.max_fps_drop) for path in runs]
         _check(judged, list(sweeps.values()))
         past = read_past(options.history) if options.history else None
         limits = Limits(options.min_dice, options.max_latency_ms, options.max_memory)
@@ -57,10 +62,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _judged(path: Path, baseline: Path | None) -> Judged:
+def _judged(path: Path, baseline: Path | None, max_fps_drop: float | None) -> Judged:
     found = read_run(path)
     stored = load_baseline(baseline or FOLDER / f"{found.suite['machine']['id']}.json")
-    return Judged(path.name, found, judge_run(found, stored), stored, path)
+    return Judged(path.name, found, judge_run(found, stored, max_fps_drop), stored, path)
 
 
 def _check(judged: Sequence[Judged], sweeps: Sequence[Sweep]) -> None:

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Print tables per trace, in Markdown; 0, or 2 where there is none to replay."""
     paths = options.traces or sorted(_TRACES.glob("*.json"))
     try:
+        _check(options)
         found = [turns.load(path) if turns.is_turns(path) else load(path) for path in paths]
         traces = [each for each in found if isinstance(each, Trace)]
         taken = [each for each in found if isinstance(each, Turns)]
@@ -62,6 +63,17 @@ def run(options: argparse.Namespace) -> int:
     if options.out:
         options.out.write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise `TraceError` for counts that are none, and for a file that could not be written after all the replays."""
+    for name in ("trials", "baseline_runs", "runs"):
+        if getattr(options, name) < 1:
+            msg = f"--{name.replace('_', '-')} {getattr(options, name)}: a whole number from 1"
+            raise TraceError(msg)
+    if options.out and not options.out.parent.is_dir():
+        msg = f"--out {options.out}: there is no folder {options.out.parent}"
+        raise TraceError(msg)
 
 
 def _report(trace: Trace, options: argparse.Namespace) -> Iterable[str]:

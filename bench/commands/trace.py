@@ -71,6 +71,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record the runs, writing the file anew after each, and return the exit status."""
     try:
+        if options.runs < 1:
+            msg = f"--runs {options.runs}: a whole number from 1"
+            raise TraceError(msg)
         origin = _origin(options)
         with ExitStack() as stack:
             if options.neighbour:

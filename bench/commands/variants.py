@@ -63,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
     """Print a line per variant; 2 where the backend cannot run the case or the plain engine cannot be built."""
     if options.stored:
         return _again(options.stored)
+    if options.json and not options.json.parent.is_dir():
+        return _refuse(f"--json {options.json}: there is no folder {options.json.parent}")
     case = Case(options.backend, options.precision, options.batch_size)
     device = _device(options.device)
     try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from bench.__main__ import main
 from bench.accept import AcceptError, accept, dropped, narrowed, pinned, waived
@@ -15,10 +19,9 @@ from bench.gate import Status, judge_run
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench.results import Run
 
+ROOT = Path(__file__).parents[2]
 INT8, FP32 = "openvino-int8-b4", "torch-fp32-b1"
 KEY = (INT8, "m1", "i1")
 
@@ -76,6 +79,16 @@ def test_worse_runs_are_refused_unless_somebody_says_why() -> None:
     after = accept(before, runs(80.0), because("safer kernel"))
     assert after.entries[KEY].fps == pytest.approx(80, rel=1e-3)
     assert after.entries[KEY].current.accepted.why == "safer kernel"
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_masks_that_one_of_the_runs_lost_are_worse_whichever_run_it_is(number: int) -> None:
+    before, found = accept(None, runs(), because("")), runs()
+    lost = run_of(row_json(INT8, dice_fp32=scores([[0.99, 0.5]] * 3)), row_json(FP32), checksum="lost")
+    found[number] = lost
+    with pytest.raises(AcceptError, match=rf"(?s)worse than the baseline.*{INT8}: Dice against FP32 0\.5000, floor"):
+        accept(before, found, because(""))
+    assert accept(before, found, because("meant")).entries[KEY].current.accepted.why == "meant"
 
 
 def test_runs_of_another_machine_do_not_replace_a_baseline() -> None:
@@ -211,3 +224,37 @@ def test_command_refuses_with_one_line_and_leaves_the_file_as_it_was(
     assert errors.count("refused: ") == 5
     assert "worse than the baseline" in errors
     assert path.read_text() == before
+
+
+def test_file_that_cannot_be_written_and_user_without_a_name_are_one_line_each(
+    tmp_path: Path, files: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = f"{files[0]}/machine.json"
+    assert main(["baseline", "accept", *files, "--baseline", within, "--who", "ada"]) == 2
+    assert capsys.readouterr().err.startswith(f"refused: {within}: it cannot be written (")
+
+    def nobody() -> str:
+        msg = "getpwuid(): uid not found: 4242"
+        raise KeyError(msg)
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert main(["baseline", "accept", *files, "--baseline", str(tmp_path / "machine.json")]) == 2
+    assert capsys.readouterr().err == "refused: this user has no name here: give --who NAME\n"
+
+
+def test_two_changes_at_once_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "machine.json"
+    save_baseline(baseline_of(row_json(INT8), row_json(FP32)), path)
+    command = [sys.executable, "-m", "bench", "baseline", "waive", "--limit=0.1", "--expires=2031-01-01", "--reason=x"]
+    with FileLock(tmp_path / ".machine.json.lock"):
+        waiving = [
+            subprocess.Popen([*command, case, "--baseline", str(path), "--who=ada"], cwd=ROOT, stdout=subprocess.PIPE)
+            for case in (INT8, FP32)
+        ]
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiving[0].wait(2)
+    for process in waiving:
+        process.communicate()
+    stored = load_baseline(path)
+    assert stored is not None
+    assert [waiver.case for waiver in stored.waivers] == [INT8, FP32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import bench.commands.gate
 from bench.__main__ import main
 from bench.annotations import command, github
 from bench.baseline import save_baseline
+from bench.entries import Waiver
 from bench.status import Status, Verdict
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, write
 
@@ -45,6 +47,17 @@ def test_regressed_case_is_an_error_at_its_entry_of_the_baseline(
     assert match[1] == f"fixtures/baselines/{MACHINE['id']}.json"
     assert stored.read_text().splitlines()[int(match[2]) - 1].strip() == f'"case": "{INT8}",'
     assert "-50.0%25 (" in match[3]
+
+
+def test_waiver_of_a_case_is_not_taken_for_its_entry(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    waiver = Waiver(INT8, 0.1, "known", "2031-01-01", "ada")
+    save_baseline(replace(baseline_of(row_json(FP32), row_json(INT8)), waivers=(waiver,)), path)
+    (found,) = github([Verdict(INT8, Status.REGRESSION, "why")], path, tmp_path)
+    lines = path.read_text().splitlines()
+    number = int(found.partition(",line=")[2].partition(",")[0])
+    assert lines[number - 1].strip() == f'"case": "{INT8}",'
+    assert number > lines.index(' "entries": [')
 
 
 def test_clean_run_is_annotated_with_nothing(tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,7 @@ def _run(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (lambda data: data["machine"].clear(), "machine"),
         (lambda data: data["entries"][0].pop("model_digest"), "entries/0"),
         (_entry(note="by hand"), "entries/0"),
+        (_entry(case="openvino-fp8-b1"), "entries/0/case"),
         (_entry(threads="many"), "entries/0/threads"),
         (_entry(current=None), "entries/0/current"),
         (_run(visits=[]), "entries/0/current/runs/0/visits"),

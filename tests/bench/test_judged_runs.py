@@ -9,7 +9,7 @@ import pytest
 from bench.__main__ import main
 from bench.baseline import save_baseline
 from tests.bench.page.rich import stream_json
-from tests.bench.runs import baseline_of, row_json, run_json, write
+from tests.bench.runs import GPU, baseline_of, row_json, run_json, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,29 @@ def test_streams_alone_are_refused_in_one_line_by_every_command_that_needs_rows(
     assert "the rows of bench/test_inference.py: give a file of pytest bench/ --benchmark-json FILE" in line
     assert captured.out == ""
     assert baseline.read_text() == before
+
+
+@pytest.mark.parametrize("command", ["gate RUN --against RUN ODD", "compare RUN RUN --more-a ODD"])
+@pytest.mark.parametrize(
+    ("suite", "why"),
+    [
+        ({"model": {"name": "big", "digest": "m2"}}, "other model"),
+        ({"images": {"origin": "mine", "digest": "i2", "count": 3, "size": [64, 64]}}, "other images"),
+        ({"machine": GPU}, "GPU None -> NVIDIA H200"),
+        (None, "the same run is given twice"),
+    ],
+)
+def test_runs_of_two_things_or_one_run_twice_are_not_put_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, suite: dict[str, Any] | None, why: str
+) -> None:
+    files = {"RUN": write(tmp_path / "RUN.json", run_json(row_json(INT8)))}
+    files["ODD"] = write(tmp_path / "ODD.json", run_json(row_json(INT8), **(suite or {})))
+    assert main([str(files.get(word, word)) for word in command.split()]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert f": {files['ODD']}: " in line
+    assert why in line
+    assert captured.out == ""
 
 
 def test_streams_beside_rows_change_no_verdict(

@@ -138,6 +138,7 @@ def test_run_can_be_judged_against_other_runs(tmp_path: Path, stored: Path, caps
 def test_limit_that_is_no_share_is_refused(tmp_path: Path, stored: Path, share: str) -> None:
     run = write(tmp_path / "run.json", run_json(row_json(INT8)))
     assert main(["gate", str(run), f"--max-fps-drop={share}"]) == 2
+    assert main(["report", str(run), f"--max-fps-drop={share}", "--out", str(tmp_path / "report.md")]) == 2
 
 
 def test_two_runs_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

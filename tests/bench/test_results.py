@@ -76,6 +76,15 @@ def test_file_that_was_changed_by_hand_is_refused(tmp_path: Path, old: str, new:
         read_run(path)
 
 
+@pytest.mark.parametrize("case", ["openvino-fp8-b1", "openvino", "open vino-int8-b1", "openvino-int8-b0"])
+def test_row_of_what_is_no_case_is_refused_by_name(tmp_path: Path, case: str) -> None:
+    row = row_json(ROW)
+    row["extra_info"]["case"] = case
+    path = write(tmp_path / "run.json", run_json(row))
+    with pytest.raises(RunFileError, match=rf"run\.json: .* at case: '{case}' does not match"):
+        read_run(path)
+
+
 def test_visits_are_the_first_rounds_and_those_timed_again() -> None:
     again = {"samples_s": [0.5], "canary_s": [0.1, 0.2]}
     row = parse_run(run_json(row_json(ROW, samples_s=[0.4, 0.6], again=[again])), "here").rows[ROW]

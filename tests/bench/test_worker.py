@@ -222,6 +222,8 @@ def test_place_is_an_interpreter_or_a_checkout(tmp_path: Path, place: Place) -> 
         place_of(str(tmp_path / "empty"))
     with pytest.raises(WorkerError, match="neither a Python interpreter nor a checkout"):
         place_of(str(tmp_path / "gone"))
+    with pytest.raises(WorkerError, match="neither a Python interpreter nor a checkout"):
+        place_of(str(ROOT / "README.md"))
 
 
 def test_canary_does_the_same_work_each_time_and_takes_time() -> None:

@@ -241,3 +241,20 @@ def test_what_it_takes_to_repeat_a_run_is_told(tmp_path: Path) -> None:
         "raw data: [run.json](run.json)",
     ):
         assert line in text, line
+
+
+def test_case_whose_row_passed_and_that_failed_all_the_same_is_told_and_is_no_good_run() -> None:
+    run, baseline = run_of(row_json(INT8), failed={INT8: "its stream broke"}), baseline_of(row_json(INT8))
+    judged = Judged("run.json", run, judge_run(run, baseline), baseline)
+    found = facts([judged], Limits())
+    assert found.outcome == "bad"
+    assert found.headline == f"No regression found (1 PASS), but {INT8} failed in another way."
+    assert f"{INT8} was timed, and failed in another way: its stream broke" in found.runs[0].attention
+    assert facts([judged, judged], Limits()).headline == "2 runs: no regression found, 2 failed in another way."
+
+
+def test_baseline_that_held_what_is_missing_is_not_said_to_be_absent() -> None:
+    run, baseline = run_of(selected=[INT8]), baseline_of(row_json(INT8))
+    found = facts([Judged("run.json", run, judge_run(run, baseline), baseline)], Limits()).runs[0]
+    assert found.headline.startswith("1 of 1 cases regressed, failed or vanished (1 MISSING)")
+    assert found.against == "Judged by the baseline that ada accepted on 2030-06-01 (first)."
