@@ -32,6 +32,8 @@ MODELS: dict[str, Callable[[], nn.Module]] = {"unet": unet, "unet-small": unet_s
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the weights of the named models are, as NAME.safetensors."""
 
+_RANK = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -55,6 +57,31 @@ class Network:
             msg = f"{self.onnx_path}: an ONNX file cannot become a PyTorch module; choose a backend that reads ONNX"
             raise ModelError(msg)
         return copy.deepcopy(self._prototype)
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Raise `ModelError` unless images of `size` (height, width) in pixels become logits of that size.
+
+        A module is run once on a blank image; an ONNX file was checked when it was read, but for the size.
+        """
+        if self.input_size not in {None, size}:
+            wanted = "x".join(str(extent) for extent in self.input_size or ())
+            msg = f"{self.onnx_path}: the graph takes {wanted} images only: give such, or --image-size {wanted}"
+            raise ModelError(msg)
+        if self._prototype is None:
+            return
+        try:
+            with torch.inference_mode():
+                logits = self._prototype(torch.zeros(1, 1, *size))
+        except Exception as error:
+            asked = f"for a grey image, float32 {[1, 1, *size]}"
+            msg = f"--model {self.name}: the module failed with {type(error).__name__} {asked}: {error}"
+            raise ModelError(msg) from error
+        is_tensor = isinstance(logits, torch.Tensor)
+        if not is_tensor or logits.ndim != _RANK or (logits.shape[0], *logits.shape[2:]) != (1, *size):
+            found = f"shape {list(logits.shape)}" if is_tensor else f"a {type(logits).__name__}"
+            wanted = f"logits [1, classes, {size[0]}, {size[1]}]"
+            msg = f"--model {self.name}: the module returned {found}; it must return {wanted} for an image of that size"
+            raise ModelError(msg)
 
 
 def load_network(model: str, weights: Path | None = None) -> Network:

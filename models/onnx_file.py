@@ -52,10 +52,15 @@ def describe(path: Path) -> OnnxFile:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     batch, channels, height, width = _extents(inputs, "input", path)
-    _extents(list(graph.output), "output", path)
+    _, _, *logits_size = _extents(list(graph.output), "output", path)
     if channels not in (None, 1):
         msg = f"{path}: its input has {channels} channels; the suite feeds grey images, float32 [N, 1, H, W]"
         raise ModelError(msg)
+    for ours, theirs in zip(logits_size, (height, width), strict=True):
+        if None not in {ours, theirs} and ours != theirs:
+            found = f"{logits_size[0]}x{logits_size[1]} for images of {height}x{width}"
+            msg = f"{path}: its logits are {found}; the suite needs one for each pixel: upsample them in the graph"
+            raise ModelError(msg)
     return OnnxFile(content, batch, None if height is None or width is None else (height, width))
 
 

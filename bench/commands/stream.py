@@ -141,8 +141,9 @@ def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
 def _source(options: argparse.Namespace, size: tuple[int, int]) -> NetworkSource:
     device = cast("Literal['cpu', 'cuda']", options.device)
     network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
-    if network.fixed_batch not in {None, options.batch_size} or network.input_size not in {None, size}:
-        msg = f"{network.name}: the graph takes batches of {network.fixed_batch} of {network.input_size} only"
+    network.check(size)
+    if network.fixed_batch not in {None, options.batch_size}:
+        msg = f"{network.name}: the graph takes batches of {network.fixed_batch} only"
         raise ModelError(msg)
     cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
     folder = options.calibration_images

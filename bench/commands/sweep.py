@@ -168,4 +168,5 @@ def _source(options: argparse.Namespace) -> NetworkSource:
     cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
     device = cast("Literal['cpu', 'cuda']", options.device)
     network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
+    network.check(size)
     return NetworkSource(network, stored_split(cache, "calibration", size), size, device, cache)

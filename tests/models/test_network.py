@@ -28,6 +28,26 @@ class Tiny(torch.nn.Module):
 def tiny():
     return Tiny().double()
 
+class Wrong(Tiny):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        return self.change(super().forward(x))
+
+def nested():
+    return Wrong(lambda logits: {"out": logits})
+
+def halved():
+    return Wrong(lambda logits: logits[:, :, ::2, ::2])
+
+def flat():
+    return Wrong(lambda logits: logits[:, 0])
+
+def coloured():
+    return torch.nn.Conv2d(3, 2, 1)
+
 def number():
     return 3
 
@@ -105,7 +125,10 @@ def test_digest_is_of_the_weights_and_the_code_not_of_names_comments_or_layout(f
         ("", "no model ''"),
         ("factories:", "no model 'factories:'"),
         ("nowhere.at_all:tiny", "cannot import nowhere.at_all"),
-        ("factories:huge", "has no callable 'huge'; it has Tiny, broken, number, tiny"),
+        (
+            "factories:huge",
+            "has no callable 'huge'; it has Tiny, Wrong, broken, coloured, flat, halved, nested, number, tiny",
+        ),
         ("factories:number", "the factory returned a int; it must return a torch.nn.Module"),
         ("factories:broken", "the factory failed with RuntimeError: no luck"),
     ],
@@ -114,6 +137,23 @@ def test_model_that_cannot_be_had_is_refused_with_what_is_valid(folder: Path, mo
     assert folder.is_dir()
     with pytest.raises(ModelError) as caught:
         load_network(model)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("factories:nested", "the module returned a dict; it must return logits [1, classes, 16, 32]"),
+        ("factories:halved", "the module returned shape [1, 2, 8, 16]"),
+        ("factories:flat", "the module returned shape [1, 16, 32]"),
+        ("factories:coloured", "the module failed with RuntimeError for a grey image, float32 [1, 1, 16, 32]: Given"),
+    ],
+)
+def test_module_that_makes_no_logits_of_an_image_is_refused(folder: Path, model: str, text: str) -> None:
+    assert folder.is_dir()
+    load_network("factories:tiny").check((16, 32))
+    with pytest.raises(ModelError) as caught:
+        load_network(model).check((16, 32))
     assert text in str(caught.value)
 
 
