@@ -141,6 +141,9 @@ def _import_factory(model: str) -> Callable[[], nn.Module]:
         except ImportError as error:
             msg = f"--model {model}: cannot import {name} from the current folder or the installed packages ({error})"
             raise ModelError(msg) from error
+        except Exception as error:
+            msg = f"--model {model}: importing {name} failed with {type(error).__name__}: {error}"
+            raise ModelError(msg) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
         names = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))

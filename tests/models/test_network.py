@@ -59,6 +59,8 @@ def broken():
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "factories.py").write_text(FACTORIES)
+    (tmp_path / "torn.py").write_text("tiny = dict(")
+    (tmp_path / "needy.py").write_text("tiny = open('gone.bin')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "factories", raising=False)
     return tmp_path
