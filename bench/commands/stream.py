@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from rich.console import Console
 
-from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
+from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names, why_not
 from bench.cache import Cache
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
@@ -89,9 +89,7 @@ def _run(options: argparse.Namespace) -> int:
     case = Case(options.backend, options.precision, _positive(options.batch_size))
     source = _source(options, size)
     backend = load_backend(case.backend)
-    reason = backend.supports(case, source.device)
-    if backend.READS == "module" and source.network.onnx_path is not None:
-        reason = "it builds from a PyTorch module, and --model gave an ONNX graph"
+    reason = why_not(backend, case, source.device, source.network)
     if reason is not None:
         msg = f"{case}: {reason}"
         raise UnavailableError(msg)
@@ -142,9 +140,6 @@ def _source(options: argparse.Namespace, size: tuple[int, int]) -> NetworkSource
     device = cast("Literal['cpu', 'cuda']", options.device)
     network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
     network.check(size)
-    if network.fixed_batch not in {None, options.batch_size}:
-        msg = f"{network.name}: the graph takes batches of {network.fixed_batch} only"
-        raise ModelError(msg)
     cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
     folder = options.calibration_images
     calibration = from_folder(folder, None, size) if folder else stored_split(cache, "calibration", size)

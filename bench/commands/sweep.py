@@ -121,6 +121,7 @@ def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, A
         (name, precision) for name in _listed(options.backends, names(), "--backends") for precision in precisions
     ]
     source = _source(options)
+    sizes = _taken(source, sizes)
     data = sweep_file.new(subject(source))
     if options.append and options.json.exists():
         stored = sweep_file.read_file(options.json)
@@ -152,6 +153,19 @@ def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, A
         data["sessions"].pop()
     save()
     return data, 0
+
+
+def _taken(source: NetworkSource, sizes: list[int]) -> list[int]:
+    """Return those of the batch sizes that the network takes: of an ONNX graph that fixes it, just that one."""
+    fixed = source.network.fixed_batch
+    if fixed is None or sizes == [fixed]:
+        return sizes
+    told = f"the ONNX graph {source.network.name} takes batches of {fixed} only"
+    if fixed not in sizes:
+        msg = f"--batch-sizes {','.join(map(str, sizes))}: {told}"
+        raise ValueError(msg)
+    source.say(f"{told}: no others are measured")
+    return [fixed]
 
 
 def _listed(text: str, known: tuple[str, ...], option: str) -> list[str]:
