@@ -84,6 +84,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
+        what = "this is a folder" if options.json.is_dir() else f"there is no folder {options.json.parent}"
+        msg = f"--json {options.json}: {what}; give a file to write"
+        raise FolderError(msg)
     paths = image_files(options.images)
     size = _size(paths, options.bits)
     case = Case(options.backend, options.precision, _positive(options.batch_size))

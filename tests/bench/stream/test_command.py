@@ -142,6 +142,8 @@ def test_masks_of_two_engines_are_never_mixed(place: Place, capsys: pytest.Captu
         ("--images=nowhere", "there is no such folder"),
         ("--precision=tf32", "OpenVINO runs"),
         ("--model=nothing.here:make", "cannot import"),
+        ("--json=nowhere/run.json", "--json nowhere/run.json: there is no folder nowhere"),
+        ("--json=.", "--json .: this is a folder"),
     ],
 )
 def test_wrong_command_is_one_error_and_leaves_nothing(
