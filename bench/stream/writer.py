@@ -40,15 +40,17 @@ class MaskFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             found = path.read_text(encoding="utf-8") if path.exists() else None
-            if found is None:
-                if any(folder.glob("*.png")):
-                    msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
-                    raise FolderError(msg)
+            if not any(folder.glob("*.png")):
+                # A run that ended before its first mask binds the next one to nothing.
                 write_whole(path, text.encode())
+                return
         except OSError as error:
             msg = f"{folder}: the folder cannot be written ({error.strerror}); give another"
             raise FolderError(msg) from error
-        if found is not None and found != text:
+        if found is None:
+            msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
+            raise FolderError(msg)
+        if found != text:
             msg = f"{folder}: its masks were made by another network, engine or size ({path}); give another folder"
             raise FolderError(msg)
 

@@ -134,6 +134,15 @@ def test_masks_of_two_engines_are_never_mixed(place: Place, capsys: pytest.Captu
     assert {path: path.read_bytes() for path in place.out.iterdir()} == before
 
 
+def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_path: Path) -> None:
+    MaskFolder(tmp_path / "out", {"network": "of NaN"})
+    mended = MaskFolder(tmp_path / "out", {"network": "mended"})
+    Image.new("L", (16, 16)).save(mended.mask_of("a.tif"))
+    MaskFolder(tmp_path / "out", {"network": "mended"})
+    with pytest.raises(FolderError, match="were made by another network"):
+        MaskFolder(tmp_path / "out", {"network": "of NaN"})
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
