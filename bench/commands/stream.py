@@ -100,6 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     key = engine_key(backend, source, case)
     folder = MaskFolder(options.out, {name: key[name] for name in ("case", "recipe", "versions", "size")} | {
         "network": source.network.digest, "calibration": source.calibration_set.digest, "bits": options.bits,
+        "images": str(options.images.resolve()),
     })  # fmt: skip
     folder.tidy()
     left = [path for path in paths if not folder.mask_of(path.name).exists()]

@@ -30,7 +30,7 @@ class FolderError(ValueError):
 
 
 class MaskFolder:
-    """A folder of masks made by one engine of one network: `record` tells it from others."""
+    """A folder of masks that one engine of one network made of one folder's images: `record` tells it from others."""
 
     def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Open or make the folder; `FolderError` when it holds masks that something else made."""
@@ -51,7 +51,8 @@ class MaskFolder:
             msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
             raise FolderError(msg)
         if found != text:
-            msg = f"{folder}: its masks were made by another network, engine or size ({path}); give another folder"
+            what = "its masks were made by another network, engine or size, or of other images"
+            msg = f"{folder}: {what} ({path}); give another folder"
             raise FolderError(msg)
 
     def mask_of(self, image: str) -> Path:
