@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from models.onnx_file import ModelError, describe
+from models.onnx_file import PROBABILITIES, ModelError, describe
 from models.unet import unet, unet_small
 from models.weights import digest, load_weights
 
@@ -33,6 +33,8 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the weights of the named models are, as NAME.safetensors."""
 
 _RANK = 4
+_LOUD = 100.0
+"""Standard deviation of the noise that modules are tried on; that of images is near 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Network:
     def check(self, size: tuple[int, int]) -> None:
         """Raise `ModelError` unless images of `size` (height, width) in pixels become logits of that size.
 
-        A module is run once on a blank image; an ONNX file was checked when it was read, but for the size.
+        A module is run once, on noise loud enough that a single logit would leave 0 to 1, where a probability stays; an
+        ONNX file was checked when it was read, but for the size.
         """
         if self.input_size not in {None, size}:
             wanted = "x".join(str(extent) for extent in self.input_size or ())
@@ -69,9 +72,10 @@ class Network:
             raise ModelError(msg)
         if self._prototype is None:
             return
+        noise = _LOUD * torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
         try:
             with torch.inference_mode():
-                logits = self._prototype(torch.zeros(1, 1, *size))
+                logits = self._prototype(noise)
         except Exception as error:
             asked = f"for a grey image, float32 {[1, 1, *size]}"
             msg = f"--model {self.name}: the module failed with {type(error).__name__} {asked}: {error}"
@@ -81,6 +85,9 @@ class Network:
             found = f"shape {list(logits.shape)}" if is_tensor else f"a {type(logits).__name__}"
             wanted = f"logits [1, classes, {size[0]}, {size[1]}]"
             msg = f"--model {self.name}: the module returned {found}; it must return {wanted} for an image of that size"
+            raise ModelError(msg)
+        if logits.shape[1] == 1 and 0 <= float(logits.min()) <= float(logits.max()) <= 1:
+            msg = f"--model {self.name}: the module returned values from 0 to 1 only: {PROBABILITIES}"
             raise ModelError(msg)
 
 

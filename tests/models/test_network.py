@@ -45,6 +45,12 @@ def halved():
 def flat():
     return Wrong(lambda logits: logits[:, 0])
 
+def probable():
+    return Wrong(lambda logits: torch.sigmoid(logits[:, 1:]))
+
+def single():
+    return torch.nn.Conv2d(1, 1, 1)
+
 def coloured():
     return torch.nn.Conv2d(3, 2, 1)
 
@@ -129,7 +135,7 @@ def test_digest_is_of_the_weights_and_the_code_not_of_names_comments_or_layout(f
         ("nowhere.at_all:tiny", "cannot import nowhere.at_all"),
         (
             "factories:huge",
-            "has no callable 'huge'; it has Tiny, Wrong, broken, coloured, flat, halved, nested, number, tiny",
+            "has no callable 'huge'; it has Tiny, Wrong, broken, coloured, flat, halved, nested, number",
         ),
         ("factories:number", "the factory returned a int; it must return a torch.nn.Module"),
         ("factories:broken", "the factory failed with RuntimeError: no luck"),
@@ -148,12 +154,14 @@ def test_model_that_cannot_be_had_is_refused_with_what_is_valid(folder: Path, mo
         ("factories:nested", "the module returned a dict; it must return logits [1, classes, 16, 32]"),
         ("factories:halved", "the module returned shape [1, 2, 8, 16]"),
         ("factories:flat", "the module returned shape [1, 16, 32]"),
+        ("factories:probable", "the module returned values from 0 to 1 only: as probabilities of one class are"),
         ("factories:coloured", "the module failed with RuntimeError for a grey image, float32 [1, 1, 16, 32]: Given"),
     ],
 )
 def test_module_that_makes_no_logits_of_an_image_is_refused(folder: Path, model: str, text: str) -> None:
     assert folder.is_dir()
-    load_network("factories:tiny").check((16, 32))
+    for good in ("factories:tiny", "factories:single"):
+        load_network(good).check((16, 32))
     with pytest.raises(ModelError) as caught:
         load_network(model).check((16, 32))
     assert text in str(caught.value)

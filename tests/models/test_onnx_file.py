@@ -67,6 +67,19 @@ def test_onnx_graph_whose_logits_are_smaller_than_its_images_is_refused(tmp_path
         load_network(str(path))
 
 
+def test_onnx_graph_of_one_class_that_ends_in_a_sigmoid_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    ends = [helper.make_tensor_value_info(name, F, ["n", 1, 64, 64]) for name in "xy"]
+    for kind, good in (("Sigmoid", False), ("Relu", True)):
+        graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"])], "graph", ends[:1], ends[1:])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        if good:
+            load_network(str(path))
+            continue
+        with pytest.raises(ModelError, match=r"net\.onnx: the graph ends in a Sigmoid, .* put out the logits"):
+            load_network(str(path))
+
+
 def test_onnx_digest_covers_the_external_data(tmp_path: Path) -> None:
     path = _onnx(tmp_path / "net.onnx", [(F, ["n", 1, "h", "w"])], [(F, ["n", 1, "h", "w"])])
     inside = load_network(str(path)).digest
