@@ -101,7 +101,7 @@ def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
         return values
     if bits is None or int(values.max()) >= 2**bits:
         given = f"exceed the {bits} bits given" if bits else "have more than 8 bits and no known full scale"
-        msg = f"{path}: its grey levels {given}; give the sensor's depth, or save it with 8 bits"
+        msg = f"{path}: its grey levels {given}; give the sensor's depth (--bits), or save it with 8 bits"
         raise ImageError(msg)
     return _to_8_bits(values, bits)
 
