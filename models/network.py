@@ -67,8 +67,11 @@ class Network:
         ONNX file was checked when it was read, but for the size.
         """
         if self.input_size not in {None, size}:
-            wanted = "x".join(str(extent) for extent in self.input_size or ())
-            msg = f"{self.onnx_path}: the graph takes {wanted} images only: give such, or --image-size {wanted}"
+            height, width = self.input_size or size
+            wanted = f"{height}x{width}"
+            # Every command takes a number for a square, not every one takes two.
+            given = height if height == width else wanted
+            msg = f"{self.onnx_path}: the graph takes {wanted} images only: give such, or --image-size {given}"
             raise ModelError(msg)
         if self._prototype is None:
             return

@@ -88,7 +88,7 @@ def test_onnx_graph_is_swept_by_what_reads_it_at_the_batch_that_it_fixes(
     assert sweep(model, "--batch-sizes=1,4") == 2
     assert "--batch-sizes 1,4: the ONNX graph pairs takes batches of 2 only" in capsys.readouterr().err
     assert sweep(model, "--image-size=32") == 2
-    assert "the graph takes 64x64 images only" in capsys.readouterr().err
+    assert "the graph takes 64x64 images only: give such, or --image-size 64\n" in capsys.readouterr().err
 
 
 def test_stop_loses_nothing_that_was_measured_and_append_goes_on(
