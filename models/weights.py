@@ -96,8 +96,10 @@ def _read(path: Path) -> dict[Any, Any]:
             return dict(safetensors.torch.load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can make the reader raise anything
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        msg = f"{path}: neither safetensors nor a checkpoint that torch.load(weights_only=True) accepts ({reason})"
+        # What PyTorch says after that is how to run the file's code, which the suite does not.
+        reason = str(error).strip().partition("\n")[0].partition(" This file can")[0] or type(error).__name__
+        what = "neither safetensors nor a checkpoint that torch.load(weights_only=True) accepts"
+        msg = f"{path}: {what} ({reason}); give what torch.save(module.state_dict(), FILE) wrote"
         raise WeightsError(msg) from error
     if not isinstance(loaded, dict):
         msg = f"{path}: the checkpoint holds a {type(loaded).__name__}, not a state dict; save module.state_dict()"
