@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names, why_not
-from bench.cache import Cache
+from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _CACHE = Path(__file__).parents[2] / ".bench_cache"
 _INTERRUPTED = 130
 _EXPECTED = (
-    BuildError, FolderError, GraphError, ImageError, LabelError, ModelError, NonFiniteError, OutOfMemoryError,
-    SizeError, UnavailableError, WeightsError,
+    BuildError, CacheError, FolderError, GraphError, ImageError, LabelError, ModelError, NonFiniteError,
+    OutOfMemoryError, SizeError, UnavailableError, WeightsError,
 )  # fmt: skip
 
 

@@ -164,6 +164,7 @@ def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_
         ("--model=nothing.here:make", "cannot import"),
         ("--json=nowhere/run.json", "--json nowhere/run.json: there is no folder nowhere"),
         ("--json=.", "--json .: this is a folder"),
+        ("--cache-dir=tinynet.py", "tinynet.py: the cache cannot be written (Not a directory)"),
     ],
 )
 def test_wrong_command_is_one_error_and_leaves_nothing(
