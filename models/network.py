@@ -78,7 +78,7 @@ class Network:
         noise = _LOUD * torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
         try:
             with torch.inference_mode():
-                logits = self._prototype(noise)
+                logits = self.module()(noise)
         except Exception as error:
             asked = f"for a grey image, float32 {[1, 1, *size]}"
             msg = f"--model {self.name}: the module failed with {type(error).__name__} {asked}: {error}"

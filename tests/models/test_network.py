@@ -48,6 +48,18 @@ def flat():
 def probable():
     return Wrong(lambda logits: torch.sigmoid(logits[:, 1:]))
 
+class Counting(Tiny):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(tuple(x.shape))
+        return super().forward(x)
+
+def counting():
+    return Counting()
+
 def single():
     return torch.nn.Conv2d(1, 1, 1)
 
@@ -135,7 +147,7 @@ def test_digest_is_of_the_weights_and_the_code_not_of_names_comments_or_layout(f
         ("nowhere.at_all:tiny", "cannot import nowhere.at_all"),
         (
             "factories:huge",
-            "has no callable 'huge'; it has Tiny, Wrong, broken, coloured, flat, halved, nested, number",
+            "has no callable 'huge'; it has Counting, Tiny, Wrong, broken, coloured, counting, flat",
         ),
         ("factories:number", "the factory returned a int; it must return a torch.nn.Module"),
         ("factories:broken", "the factory failed with RuntimeError: no luck"),
@@ -165,6 +177,13 @@ def test_module_that_makes_no_logits_of_an_image_is_refused(folder: Path, model:
     with pytest.raises(ModelError) as caught:
         load_network(model).check((16, 32))
     assert text in str(caught.value)
+
+
+def test_trying_a_module_leaves_nothing_behind_in_it(folder: Path) -> None:
+    assert folder.is_dir()
+    network = load_network("factories:counting")
+    network.check((16, 32))
+    assert network.module().seen == []
 
 
 def test_every_named_model_is_made_by_its_factory_with_seeded_weights() -> None:
