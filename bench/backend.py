@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench.case import Case
+    from models.network import Network
 
 _FOLDER = Path(__file__).parent / "backends"
 _OURS = ("bench", "models")
@@ -146,3 +147,12 @@ def load_backend(name: str) -> Backend:
             raise
         msg = f"{name}: its library does not load: {type(error).__name__}: {error}"
         raise UnavailableError(msg) from error
+
+
+def why_not(backend: Backend, case: Case, device: str, network: Network) -> str | None:
+    """Return why a case cannot run on this machine with this network, or None."""
+    if backend.READS == "module" and network.onnx_path is not None:
+        return f"{case.backend} builds from a PyTorch module, and --model gave the ONNX graph {network.onnx_path.name}"
+    if network.fixed_batch not in {None, case.batch_size}:
+        return f"the ONNX graph {network.name} takes batches of {network.fixed_batch} only"
+    return backend.supports(case, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _MANIFEST = "manifest.json"
 _PARTS = 5
 """Parts of a key's field that are named when it changed."""
+
+
+class CacheError(OSError):
+    """A store that cannot be written; the text names it and says why."""
 
 
 class _Stamp(NamedTuple):
@@ -61,11 +66,15 @@ class Cache:
         """Return the entry of `key`, calling `build` with an empty folder when it is not there or not whole.
 
         `kind` and `name` are for people: they begin the folder's name. A failing build leaves nothing new behind.
-        Each object reads all of an entry to prove it whole, and again once a file's size or time has changed.
+        Each object reads all of an entry to prove it whole, and again once a file's size or time has changed. Raises
+        `CacheError` where there is no folder to write to, or no space left in it.
         """
         text = json.dumps(dict(key), sort_keys=True)
         folder = self.root / kind / f"{name}-{_sha256(text.encode())[:20]}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
         with FileLock(f"{folder}.lock"):
             if folder.exists():
                 fault = self._prove(folder, text)
@@ -123,8 +132,17 @@ class Cache:
             if folder.exists():
                 shutil.rmtree(folder)
             work.rename(folder)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise self._unwritable(error) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _unwritable(self, error: OSError) -> CacheError:
+        return CacheError(
+            f"{self.root}: the cache cannot be written ({error.strerror}); make room, or give another --cache-dir"
+        )
 
 
 def _changed(field: str, old: Any, new: Any) -> str:  # noqa: ANN401 - any JSON

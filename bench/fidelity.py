@@ -31,7 +31,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """Dice per image and class, float64 [N, classes]: against the FP32 masks, and the truth where there is one."""
+    """Dice per image and class, float64: against the FP32 masks [N, classes], and any truth [N, 2]."""
 
     names: tuple[str, ...]
     fp32: NDArray[np.float64]
@@ -89,11 +89,14 @@ def predict(engine: Engine, images: ImageSet, batch_size: int) -> tuple[NDArray[
 
 
 def judge(engine: Engine, images: ImageSet, batch_size: int, reference: Reference) -> Fidelity:
-    """Return how an engine's masks compare with the reference and with the set's own masks."""
-    predicted, classes = predict(engine, images, batch_size)
+    """Return how an engine's masks compare with the reference and with the set's own masks.
+
+    A set's masks tell target and background only, so that every other class of the engine's is their target.
+    """
+    predicted, _ = predict(engine, images, batch_size)
     truth = None
     if images.masks is not None:
-        truth = dice(predicted, images.masks.astype(np.uint8), max(classes, 2))
+        truth = dice((predicted > 0).astype(np.uint8), images.masks.astype(np.uint8), 2)
     fp32 = dice(predicted, reference.labels, reference.classes)
     worst = worst_of(fp32)
     return Fidelity(images.names, fp32, truth, worst, predicted[worst].copy())

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from bench import sweep_file
-from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend
+from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, why_not
 from bench.engines import LabelError, check_label, open_engine
 from bench.machine import this_machine
 from bench.timing import inferences_per_round, rounds_s, warm_up
@@ -64,7 +64,7 @@ def sweep_line(
             backend = load_backend(case.backend)
             if case.precision not in backend.PRECISIONS:
                 return
-            reason = backend.supports(case, source.device)
+            reason = why_not(backend, case, source.device, source.network)
             if reason:
                 raise UnavailableError(reason)
             point = _point(source, case, seconds, roofline)

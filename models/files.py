@@ -30,24 +30,24 @@ class ImageError(ValueError):
     """Images that cannot be used; the text names the file or folder and what to do."""
 
 
-def read_folder(folder: Path) -> dict[tuple[str, int], NDArray[np.uint8]]:
-    """Return the grey images of a folder, uint8 [H, W], by file stem and page.
+def read_folder(folder: Path) -> tuple[dict[tuple[str, int], NDArray[np.uint8]], int | None]:
+    """Return the grey images of a folder, uint8 [H, W], by file stem and page, and the depth in bits of its deep grey.
 
     Colour becomes luma (ITU-R 601, as Pillow converts). Grey of 16 bits is divided so that the full scale of the sensor
     becomes 255, taking as its depth the least of 8, 10, 12, 14 and 16 bits that holds every value in the folder:
-    microscopes often store 12 bits in 16, and one scale for all keeps the images comparable.
+    microscopes often store 12 bits in 16, and one scale for all keeps the images comparable. The depth is None where no
+    image is deep.
     """
     pages: Pages = {}
     for path in image_files(folder):
         for page, picture in enumerate(_open(path)):
             pages[path.stem, page] = _grey(path, picture)
     deep = {key: values for key, values in pages.items() if values.dtype != np.uint8}
-    if deep:
-        highest = max(int(values.max()) for values in deep.values())
-        full = next(2**bits - 1 for bits in _SENSOR_BITS if highest < 2**bits)
-        for key, values in deep.items():
-            pages[key] = ((values.astype(np.int64) * 255 + full // 2) // full).astype(np.uint8)
-    return pages
+    if not deep:
+        return pages, None
+    highest = max(int(values.max()) for values in deep.values())
+    depth = next(bits for bits in _SENSOR_BITS if highest < 2**bits)
+    return pages | {key: _to_8_bits(values, depth) for key, values in deep.items()}, depth
 
 
 def read_masks(folder: Path) -> dict[tuple[str, int], NDArray[np.bool_]]:
@@ -101,8 +101,13 @@ def read_image(path: Path, bits: int | None = None) -> NDArray[np.uint8]:
         return values
     if bits is None or int(values.max()) >= 2**bits:
         given = f"exceed the {bits} bits given" if bits else "have more than 8 bits and no known full scale"
-        msg = f"{path}: its grey levels {given}; give the sensor's depth, or save it with 8 bits"
+        msg = f"{path}: its grey levels {given}; give the sensor's depth (--bits), or save it with 8 bits"
         raise ImageError(msg)
+    return _to_8_bits(values, bits)
+
+
+def _to_8_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Return grey levels of a depth, [H, W], as uint8: full scale becomes 255."""
     full = 2**bits - 1
     return np.asarray((values.astype(np.int64) * 255 + full // 2) // full, np.uint8)
 

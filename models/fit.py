@@ -28,6 +28,10 @@ _SETTLE_BATCHES = 32
 _SCORE_BATCH = 4
 
 
+class DivergedError(ArithmeticError):
+    """Training whose weights make NaN or infinite logits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to train: steps, crops per step, crop edge in pixels, highest learning rate, seed and device."""
@@ -77,7 +81,10 @@ def loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def score(module: nn.Module, data: ImageSet) -> NDArray[np.float64]:
-    """Return the Dice of the module's masks against the set's, float64 [N, classes]; the mode of the module is kept."""
+    """Return the Dice of the module's masks against the set's, float64 [N, classes]; the mode of the module is kept.
+
+    Raises `DivergedError` where there are no masks to score, as logits are not finite.
+    """
     if data.masks is None:
         msg = f"{data.origin}: scoring needs masks"
         raise ValueError(msg)
@@ -90,6 +97,9 @@ def score(module: nn.Module, data: ImageSet) -> NDArray[np.float64]:
         images = torch.from_numpy(normalise(data.images[part])).to(device)
         with torch.inference_mode():
             logits = module(images).float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            msg = f"NaN or infinite logits on {data.origin}"
+            raise DivergedError(msg)
         scores.append(dice(labels(logits), data.masks[part].astype(np.uint8), logits.shape[1]))
     module.train(training)
     return np.concatenate(scores)

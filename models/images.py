@@ -39,6 +39,8 @@ class ImageSet:
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_] | None
     origin: str
+    bits: int | None = None
+    """Depth taken for those of its files that hold more than 8 bits, where there are any."""
 
     @property
     def digest(self) -> str:
@@ -81,7 +83,7 @@ def from_folder(images: Path, masks: Path | None = None, size: tuple[int, int] |
     (in JPEG, which blurs edges, those of at least half of full scale). Each page of a multi-page TIFF is an image named
     `stem#page`. Raises `ImageError`, one sentence that names the culprit, on anything that does not fit.
     """
-    pages = read_folder(images)
+    pages, bits = read_folder(images)
     _check_sizes(pages, images, size)
     targets = None
     if masks is not None:
@@ -92,7 +94,7 @@ def from_folder(images: Path, masks: Path | None = None, size: tuple[int, int] |
     for stem, _ in pages:
         counts[stem] = counts.get(stem, 0) + 1
     names = tuple(stem if counts[stem] == 1 else f"{stem}#{page}" for stem, page in pages)
-    return ImageSet(names, np.stack(list(pages.values())), targets, str(images))
+    return ImageSet(names, np.stack(list(pages.values())), targets, str(images), bits)
 
 
 def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:

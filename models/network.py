@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from models.onnx_file import ModelError, describe
+from models.onnx_file import PROBABILITIES, ModelError, describe
 from models.unet import unet, unet_small
 from models.weights import digest, load_weights
 
@@ -31,6 +31,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {"unet": unet, "unet-small": unet_s
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the weights of the named models are, as NAME.safetensors."""
+
+_RANK = 4
+_LOUD = 100.0
+"""Standard deviation of the noise that modules are tried on; that of images is near 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,39 @@ class Network:
             msg = f"{self.onnx_path}: an ONNX file cannot become a PyTorch module; choose a backend that reads ONNX"
             raise ModelError(msg)
         return copy.deepcopy(self._prototype)
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Raise `ModelError` unless images of `size` (height, width) in pixels become logits of that size.
+
+        A module is run once, on noise loud enough that a single logit would leave 0 to 1, where a probability stays; an
+        ONNX file was checked when it was read, but for the size.
+        """
+        if self.input_size not in {None, size}:
+            height, width = self.input_size or size
+            wanted = f"{height}x{width}"
+            # Every command takes a number for a square, not every one takes two.
+            given = height if height == width else wanted
+            msg = f"{self.onnx_path}: the graph takes {wanted} images only: give such, or --image-size {given}"
+            raise ModelError(msg)
+        if self._prototype is None:
+            return
+        noise = _LOUD * torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
+        try:
+            with torch.inference_mode():
+                logits = self.module()(noise)
+        except Exception as error:
+            asked = f"for a grey image, float32 {[1, 1, *size]}"
+            msg = f"--model {self.name}: the module failed with {type(error).__name__} {asked}: {error}"
+            raise ModelError(msg) from error
+        is_tensor = isinstance(logits, torch.Tensor)
+        if not is_tensor or logits.ndim != _RANK or (logits.shape[0], *logits.shape[2:]) != (1, *size):
+            found = f"shape {list(logits.shape)}" if is_tensor else f"a {type(logits).__name__}"
+            wanted = f"logits [1, classes, {size[0]}, {size[1]}]"
+            msg = f"--model {self.name}: the module returned {found}; it must return {wanted} for an image of that size"
+            raise ModelError(msg)
+        if logits.shape[1] == 1 and 0 <= float(logits.min()) <= float(logits.max()) <= 1:
+            msg = f"--model {self.name}: the module returned values from 0 to 1 only: {PROBABILITIES}"
+            raise ModelError(msg)
 
 
 def load_network(model: str, weights: Path | None = None) -> Network:
@@ -113,6 +150,9 @@ def _import_factory(model: str) -> Callable[[], nn.Module]:
             module = importlib.import_module(name)
         except ImportError as error:
             msg = f"--model {model}: cannot import {name} from the current folder or the installed packages ({error})"
+            raise ModelError(msg) from error
+        except Exception as error:
+            msg = f"--model {model}: importing {name} failed with {type(error).__name__}: {error}"
             raise ModelError(msg) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _RANK = 4
+_SQUASHING = ("Sigmoid", "HardSigmoid")
+PROBABILITIES = (
+    "as probabilities of one class are, all above 0, where the target is taken to begin; "
+    "put out the logits, without the sigmoid at the end"
+)
+"""What a network with a single output channel is refused for."""
 
 
 class ModelError(ValueError):
@@ -52,11 +58,28 @@ def describe(path: Path) -> OnnxFile:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     batch, channels, height, width = _extents(inputs, "input", path)
-    _extents(list(graph.output), "output", path)
+    _, classes, *logits_size = _extents(list(graph.output), "output", path)
     if channels not in (None, 1):
         msg = f"{path}: its input has {channels} channels; the suite feeds grey images, float32 [N, 1, H, W]"
         raise ModelError(msg)
+    _check_logits(graph, classes, (logits_size, [height, width]), path)
     return OnnxFile(content, batch, None if height is None or width is None else (height, width))
+
+
+def _check_logits(
+    graph: onnx.GraphProto, classes: int | None, sizes: tuple[list[int | None], list[int | None]], path: Path
+) -> None:
+    """Raise `ModelError` unless a logit for each pixel is put out; `sizes` (height, width) are its and the input's."""
+    last = next((node.op_type for node in graph.node if graph.output[0].name in node.output), "")
+    if classes == 1 and last in _SQUASHING:
+        msg = f"{path}: the graph ends in a {last}, whose values are from 0 to 1: {PROBABILITIES}"
+        raise ModelError(msg)
+    if any(None not in {ours, theirs} and ours != theirs for ours, theirs in zip(*sizes, strict=True)):
+        logits, images = ("x".join(str(extent or "?") for extent in size) for size in sizes)
+        msg = (
+            f"{path}: its logits are {logits} for images of {images}; the suite needs one for each pixel: upsample them"
+        )
+        raise ModelError(msg)
 
 
 def _extents(values: list[onnx.ValueInfoProto], what: str, path: Path) -> list[int | None]:

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.fit import Recipe, fit, score
+from models.fit import DivergedError, Recipe, fit, score
 from models.images import ImageError, ImageSet, builtin, from_folder
 from models.network import MODELS, WEIGHTS_FOLDER, untrained
 from models.unet import SIZE_MULTIPLE, SizeError, check_size
@@ -90,18 +90,20 @@ def _train(arguments: argparse.Namespace, words: list[str], console: Console) ->
     with console.status("reading the images"):
         training, validation = _data(arguments)
     crop = min(arguments.crop, *(extent - extent % SIZE_MULTIPLE for extent in training.images.shape[1:]))
+    if arguments.batch_size == 1 and crop == SIZE_MULTIPLE:
+        msg = f"one crop of {crop} pixels a step leaves batch norm a single value: give a larger --batch-size or --crop"
+        raise TrainingError(msg)
     recipe = Recipe(arguments.steps, arguments.batch_size, crop, arguments.lr, arguments.seed, device)
     console.print(
         f"training {arguments.model} on {len(training.images)} images ({training.origin}), "
         f"validating on {len(validation.images)} ({validation.origin}), {device.type}"
     )
     module = untrained(arguments.model, arguments.seed)
-    with _progress(console, recipe, module, validation) as report:
-        fit(module, training, recipe, report)
-    if arguments.half_storage:
-        # Rounded first, so that the scores are those of what is stored.
-        module.half().float()
-    reached = score(module, validation)[:, _TARGET].mean()
+    try:
+        reached = _fitted(module, training, validation, recipe, console, half=arguments.half_storage)
+    except DivergedError as error:
+        msg = f"training diverged ({error}): give a lower --lr than {arguments.lr:g}"
+        raise TrainingError(msg) from error
     if not reached > 0:
         msg = "training found nothing: the Dice on validation is 0; train longer or with another --lr"
         raise TrainingError(msg)
@@ -119,6 +121,17 @@ def _train(arguments: argparse.Namespace, words: list[str], console: Console) ->
         console.print(f"held-out Dice {held_out.mean():.4f} (worst image {held_out.min():.4f}, {len(held_out)} images)")
     save_weights(module, out, torch.float16 if arguments.half_storage else None, metadata)
     console.print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _fitted(
+    module: nn.Module, training: ImageSet, validation: ImageSet, recipe: Recipe, console: Console, *, half: bool
+) -> float:
+    """Train the module and return its mean Dice on validation; rounded first where `half`, as it is stored then."""
+    with _progress(console, recipe, module, validation) as report:
+        fit(module, training, recipe, report)
+    if half:
+        module.half().float()
+    return float(score(module, validation)[:, _TARGET].mean())
 
 
 def _check(arguments: argparse.Namespace, out: Path) -> torch.device:

@@ -87,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         size = (options.image_size, options.image_size)
         cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
         network = load_network(options.model, options.weights)
+        network.check(size)
         source = NetworkSource(network, stored_split(cache, "calibration", size), size, "cpu", cache)
         tensors = activations(source.graph("fp32"))
         sets = {name: _own(source, _OWN[name]) for name in options.own} | _theirs(options, tensors)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from rich.console import Console
 
-from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
-from bench.cache import Cache
+from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names, why_not
+from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _CACHE = Path(__file__).parents[2] / ".bench_cache"
 _INTERRUPTED = 130
 _EXPECTED = (
-    BuildError, FolderError, GraphError, ImageError, LabelError, ModelError, NonFiniteError, OutOfMemoryError,
-    SizeError, UnavailableError, WeightsError,
+    BuildError, CacheError, FolderError, GraphError, ImageError, LabelError, ModelError, NonFiniteError,
+    OutOfMemoryError, SizeError, UnavailableError, WeightsError,
 )  # fmt: skip
 
 
@@ -84,20 +84,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
+        what = "this is a folder" if options.json.is_dir() else f"there is no folder {options.json.parent}"
+        msg = f"--json {options.json}: {what}; give a file to write"
+        raise FolderError(msg)
     paths = image_files(options.images)
     size = _size(paths, options.bits)
     case = Case(options.backend, options.precision, _positive(options.batch_size))
     source = _source(options, size)
     backend = load_backend(case.backend)
-    reason = backend.supports(case, source.device)
-    if backend.READS == "module" and source.network.onnx_path is not None:
-        reason = "it builds from a PyTorch module, and --model gave an ONNX graph"
+    reason = why_not(backend, case, source.device, source.network)
     if reason is not None:
         msg = f"{case}: {reason}"
         raise UnavailableError(msg)
     key = engine_key(backend, source, case)
     folder = MaskFolder(options.out, {name: key[name] for name in ("case", "recipe", "versions", "size")} | {
         "network": source.network.digest, "calibration": source.calibration_set.digest, "bits": options.bits,
+        "images": str(options.images.resolve()),
     })  # fmt: skip
     folder.tidy()
     left = [path for path in paths if not folder.mask_of(path.name).exists()]
@@ -141,9 +144,7 @@ def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
 def _source(options: argparse.Namespace, size: tuple[int, int]) -> NetworkSource:
     device = cast("Literal['cpu', 'cuda']", options.device)
     network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
-    if network.fixed_batch not in {None, options.batch_size} or network.input_size not in {None, size}:
-        msg = f"{network.name}: the graph takes batches of {network.fixed_batch} of {network.input_size} only"
-        raise ModelError(msg)
+    network.check(size)
     cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
     folder = options.calibration_images
     calibration = from_folder(folder, None, size) if folder else stored_split(cache, "calibration", size)

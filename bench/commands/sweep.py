@@ -121,6 +121,7 @@ def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, A
         (name, precision) for name in _listed(options.backends, names(), "--backends") for precision in precisions
     ]
     source = _source(options)
+    sizes = _taken(source, sizes)
     data = sweep_file.new(subject(source))
     if options.append and options.json.exists():
         stored = sweep_file.read_file(options.json)
@@ -154,6 +155,19 @@ def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, A
     return data, 0
 
 
+def _taken(source: NetworkSource, sizes: list[int]) -> list[int]:
+    """Return those of the batch sizes that the network takes: of an ONNX graph that fixes it, just that one."""
+    fixed = source.network.fixed_batch
+    if fixed is None or sizes == [fixed]:
+        return sizes
+    told = f"the ONNX graph {source.network.name} takes batches of {fixed} only"
+    if fixed not in sizes:
+        msg = f"--batch-sizes {','.join(map(str, sizes))}: {told}"
+        raise ValueError(msg)
+    source.say(f"{told}: no others are measured")
+    return [fixed]
+
+
 def _listed(text: str, known: tuple[str, ...], option: str) -> list[str]:
     found = text.split(",")
     unknown = [name for name in found if name not in known]
@@ -168,4 +182,5 @@ def _source(options: argparse.Namespace) -> NetworkSource:
     cache = Cache(options.cache_dir, lambda text: print(f"  {text}", file=sys.stderr))
     device = cast("Literal['cpu', 'cuda']", options.device)
     network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
+    network.check(size)
     return NetworkSource(network, stored_split(cache, "calibration", size), size, device, cache)

@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
         cache = Cache(options.cache_dir, print)
         size = (options.image_size, options.image_size)
         network = load_network(options.model or ("unet" if device == "cuda" else "unet-small"), options.weights)
+        network.check(size)
         source = NetworkSource(network, stored_split(cache, "calibration", size), size, device, cache)
         images = stored_split(cache, "held-out", size)
         reference = reference_masks(source, images)

@@ -29,8 +29,8 @@ class Plain:
 
     @property
     def fps(self) -> float:
-        """Masks per second."""
-        return self.samples / self.runtime_s
+        """Masks per second; 0 where every image was bad."""
+        return self.samples / self.runtime_s if self.runtime_s else 0.0
 
     def as_dict(self) -> dict[str, object]:
         """Return the numbers, ready for JSON."""

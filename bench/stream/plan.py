@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.stream.images import FileImages, MemoryImages
 from bench.stream.measure import Way
 from bench.stream.show import progress
-from models.files import image_files
+from models.files import ImageError, image_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,14 +64,14 @@ class StreamPlan:
         return None
 
     def images(self) -> Images:
-        """Return the row of images that each case streams."""
+        """Return the row of images that each case streams; `ImageError` for files that are no single images."""
         samples = self.samples or (CPU_SAMPLES if self.device == "cpu" else GPU_SAMPLES)
         images = self.image_set()
         if self.source == "memory":
             return MemoryImages(images, samples)
         if not self._paths:
-            self._paths = image_files(self.folder) if self.folder else _written(images, self.scratch())
-        return FileImages(self._paths, (images.images.shape[1], images.images.shape[2]), samples)
+            self._paths = _single(self.folder, images) if self.folder else _written(images, self.scratch())
+        return FileImages(self._paths, (images.images.shape[1], images.images.shape[2]), samples, images.bits)
 
     @contextmanager
     def way(self, case: Case, samples: int) -> Iterator[Way]:
@@ -82,6 +82,16 @@ class StreamPlan:
     @staticmethod
     def consume(index: int, name: str, mask: NDArray[np.uint8]) -> None:
         """Take a mask, and leave it: what a consumer does with masks is its own cost."""
+
+
+def _single(folder: Path, images: ImageSet) -> list[Path]:
+    """Return the files of a folder whose images were read; `ImageError` where a file holds several."""
+    paths = image_files(folder)
+    if len(paths) != len(images.names):
+        held = f"{len(paths)} files hold {len(images.names)} pages"
+        msg = f"{folder}: {held}, and files are streamed as single images: split them, or stream from memory"
+        raise ImageError(msg)
+    return paths
 
 
 def _written(images: ImageSet, folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ class FolderError(ValueError):
 
 
 class MaskFolder:
-    """A folder of masks made by one engine of one network: `record` tells it from others."""
+    """A folder of masks that one engine of one network made of one folder's images: `record` tells it from others."""
 
     def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Open or make the folder; `FolderError` when it holds masks that something else made."""
@@ -40,16 +40,19 @@ class MaskFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             found = path.read_text(encoding="utf-8") if path.exists() else None
-            if found is None:
-                if any(folder.glob("*.png")):
-                    msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
-                    raise FolderError(msg)
+            if not any(folder.glob("*.png")):
+                # A run that ended before its first mask binds the next one to nothing.
                 write_whole(path, text.encode())
+                return
         except OSError as error:
             msg = f"{folder}: the folder cannot be written ({error.strerror}); give another"
             raise FolderError(msg) from error
-        if found is not None and found != text:
-            msg = f"{folder}: its masks were made by another network, engine or size ({path}); give another folder"
+        if found is None:
+            msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
+            raise FolderError(msg)
+        if found != text:
+            what = "its masks were made by another network, engine or size, or of other images"
+            msg = f"{folder}: {what} ({path}); give another folder"
             raise FolderError(msg)
 
     def mask_of(self, image: str) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 import bench.cache
+from bench.cache import Cache, CacheError
 from tests.bench.test_cache import Store, rebuilt_elsewhere
 
 if TYPE_CHECKING:
@@ -117,3 +119,17 @@ def test_file_that_is_whole_again_is_proved_again(store: Store, hashed: list[str
     hashed.clear()
     assert [store.entry().built, store.entry().built] == [False, False]
     assert sorted(hashed) == ["kernels", "plan"]
+
+
+def test_store_that_cannot_be_written_is_named_and_keeps_nothing_half_built(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "plan").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = Cache(tmp_path / "cache", lambda _: None)
+    with pytest.raises(CacheError, match=r"cache: the cache cannot be written \(No space left on device\); make room"):
+        cache.entry("engine", "a", {}, fill)
+    assert [path.suffix for path in (tmp_path / "cache" / "engine").iterdir()] == [".lock"]
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match=r"file: the cache cannot be written \(Not a directory\)"):
+        Cache(tmp_path / "file", lambda _: None).entry("engine", "a", {}, fill)

@@ -93,6 +93,20 @@ def test_dice_is_per_image_and_class(five: ImageSet) -> None:
     np.testing.assert_allclose(fidelity.truth, fidelity.fp32)
 
 
+def test_every_class_but_the_background_is_the_target_of_masks_that_tell_no_classes(five: ImageSet) -> None:
+    def three_classes(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = two_classes(batch)
+        third = np.where(np.arange(8) < 4, logits[:, 1:] + 1, logits[:, 1:] - 1)
+        return np.concatenate([logits, np.where(logits[:, 1:] > logits[:, :1], third, logits.min() - 1)], axis=1)
+
+    found, classes = predict(FakeEngine(three_classes), five, 2)
+    assert (set(np.unique(found)), classes) == ({0, 1, 2}, 3)
+    fidelity = judge(FakeEngine(three_classes), five, 2, Reference(found, 3))
+    assert fidelity.truth is not None
+    assert (fidelity.fp32.shape, fidelity.truth.shape) == ((5, 3), (5, 2))
+    assert fidelity.truth.min() == 1
+
+
 def test_truth_is_left_out_where_there_are_no_masks(five: ImageSet) -> None:
     unmarked = ImageSet(five.names, five.images, None, five.origin)
     fidelity = judge(FakeEngine(), unmarked, 2, _wanted(five))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from bench import sweep_lines
 from bench.__main__ import main
 from bench.backend import OutOfMemoryError
 from bench.roofline import ceilings
-from tests.bench.networks import quick
+from tests.bench.networks import quick, trained
 from tests.fixtures.sessions import FACTORY, read
 
 if TYPE_CHECKING:
@@ -65,6 +67,28 @@ def test_every_batch_size_is_a_point_and_the_file_says_what_it_is_of(
     assert out[0].startswith("tinynet:make, 64x64, ")
     assert out[1].split() == ["case", "FPS", "of", "ceiling", "bound", "by", "launch", "gaps", "MiB"]
     assert [line.split()[0] for line in out[2:]] == ["openvino-fp32-b1", "openvino-fp32-b2"]
+
+
+def test_onnx_graph_is_swept_by_what_reads_it_at_the_batch_that_it_fixes(
+    sweep: Sweeper, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(trained(), (torch.zeros(2, 1, 64, 64),), str(tmp_path / "pairs.onnx"), dynamo=False)
+    model = f"--model={tmp_path / 'pairs.onnx'}"
+    assert sweep(model, "--backends=torch,openvino") == 0
+    found = read(tmp_path / "sweep.json")
+    assert {line: [point["batch_size"] for point in points] for line, points in found["sweep"].items()} == {
+        "openvino-fp32": [2]
+    }
+    assert (
+        "torch builds from a PyTorch module, and --model gave the ONNX graph pairs.onnx" in found["ended"]["torch-fp32"]
+    )
+    assert "the ONNX graph pairs takes batches of 2 only: no others are measured" in capsys.readouterr().err
+    assert sweep(model, "--batch-sizes=1,4") == 2
+    assert "--batch-sizes 1,4: the ONNX graph pairs takes batches of 2 only" in capsys.readouterr().err
+    assert sweep(model, "--image-size=32") == 2
+    assert "the graph takes 64x64 images only: give such, or --image-size 64\n" in capsys.readouterr().err
 
 
 def test_stop_loses_nothing_that_was_measured_and_append_goes_on(

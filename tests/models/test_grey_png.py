@@ -177,6 +177,12 @@ def test_damaged_pixels_with_a_right_checksum_are_refused_by_name(tmp_path: Path
         read_image(path)
 
 
+def test_depth_that_is_missing_is_asked_for_by_the_name_of_its_option(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png: its grey levels have more than 8 bits .* depth \(--bits\)"):
+        read_image(tmp_path / "a.png")
+
+
 def test_other_threads_run_while_a_picture_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(Image.fromarray(section((3072, 3072))), compress_level=1))

@@ -28,6 +28,44 @@ class Tiny(torch.nn.Module):
 def tiny():
     return Tiny().double()
 
+class Wrong(Tiny):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        return self.change(super().forward(x))
+
+def nested():
+    return Wrong(lambda logits: {"out": logits})
+
+def halved():
+    return Wrong(lambda logits: logits[:, :, ::2, ::2])
+
+def flat():
+    return Wrong(lambda logits: logits[:, 0])
+
+def probable():
+    return Wrong(lambda logits: torch.sigmoid(logits[:, 1:]))
+
+class Counting(Tiny):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(tuple(x.shape))
+        return super().forward(x)
+
+def counting():
+    return Counting()
+
+def single():
+    return torch.nn.Conv2d(1, 1, 1)
+
+def coloured():
+    return torch.nn.Conv2d(3, 2, 1)
+
 def number():
     return 3
 
@@ -39,6 +77,8 @@ def broken():
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "factories.py").write_text(FACTORIES)
+    (tmp_path / "torn.py").write_text("tiny = dict(")
+    (tmp_path / "needy.py").write_text("tiny = open('gone.bin')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "factories", raising=False)
     return tmp_path
@@ -105,7 +145,10 @@ def test_digest_is_of_the_weights_and_the_code_not_of_names_comments_or_layout(f
         ("", "no model ''"),
         ("factories:", "no model 'factories:'"),
         ("nowhere.at_all:tiny", "cannot import nowhere.at_all"),
-        ("factories:huge", "has no callable 'huge'; it has Tiny, broken, number, tiny"),
+        (
+            "factories:huge",
+            "has no callable 'huge'; it has Counting, Tiny, Wrong, broken, coloured, counting, flat",
+        ),
         ("factories:number", "the factory returned a int; it must return a torch.nn.Module"),
         ("factories:broken", "the factory failed with RuntimeError: no luck"),
     ],
@@ -115,6 +158,32 @@ def test_model_that_cannot_be_had_is_refused_with_what_is_valid(folder: Path, mo
     with pytest.raises(ModelError) as caught:
         load_network(model)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("factories:nested", "the module returned a dict; it must return logits [1, classes, 16, 32]"),
+        ("factories:halved", "the module returned shape [1, 2, 8, 16]"),
+        ("factories:flat", "the module returned shape [1, 16, 32]"),
+        ("factories:probable", "the module returned values from 0 to 1 only: as probabilities of one class are"),
+        ("factories:coloured", "the module failed with RuntimeError for a grey image, float32 [1, 1, 16, 32]: Given"),
+    ],
+)
+def test_module_that_makes_no_logits_of_an_image_is_refused(folder: Path, model: str, text: str) -> None:
+    assert folder.is_dir()
+    for good in ("factories:tiny", "factories:single"):
+        load_network(good).check((16, 32))
+    with pytest.raises(ModelError) as caught:
+        load_network(model).check((16, 32))
+    assert text in str(caught.value)
+
+
+def test_trying_a_module_leaves_nothing_behind_in_it(folder: Path) -> None:
+    assert folder.is_dir()
+    network = load_network("factories:counting")
+    network.check((16, 32))
+    assert network.module().seen == []
 
 
 def test_every_named_model_is_made_by_its_factory_with_seeded_weights() -> None:

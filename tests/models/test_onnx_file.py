@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -33,6 +34,7 @@ def _onnx(
 
 
 F, H = TensorProto.FLOAT, TensorProto.FLOAT16
+SLICE = {"starts": [0, 0], "ends": [64, 64], "axes": [2, 3], "steps": [2, 2]}
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,36 @@ def test_onnx_file_tells_the_extents_that_it_fixes(
     network = load_network(str(path))
     assert (network.name, network.onnx_path, network.parameters) == ("net", path, None)
     assert (network.fixed_batch, network.input_size) == (batch, size)
+    network.check((64, 96))
+    if size:
+        with pytest.raises(ModelError, match=r"net\.onnx: the graph takes 64x96 images only: .* --image-size 64x96"):
+            network.check((96, 64))
     with pytest.raises(ModelError, match="cannot become a PyTorch module"):
         network.module()
+
+
+def test_onnx_graph_whose_logits_are_smaller_than_its_images_is_refused(tmp_path: Path) -> None:
+    slices = [numpy_helper.from_array(np.asarray(value), name) for name, value in SLICE.items()]
+    shapes = ((1, 1, 64, 64), (1, 1, 32, 32))
+    ends = [helper.make_tensor_value_info(name, F, shape) for name, shape in zip("xy", shapes, strict=True)]
+    graph = helper.make_graph([helper.make_node("Slice", ["x", *SLICE], ["y"])], "graph", ends[:1], ends[1:], slices)
+    path = tmp_path / "half.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    with pytest.raises(ModelError, match=r"half\.onnx: its logits are 32x32 for images of 64x64"):
+        load_network(str(path))
+
+
+def test_onnx_graph_of_one_class_that_ends_in_a_sigmoid_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    ends = [helper.make_tensor_value_info(name, F, ["n", 1, 64, 64]) for name in "xy"]
+    for kind, good in (("Sigmoid", False), ("Relu", True)):
+        graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"])], "graph", ends[:1], ends[1:])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        if good:
+            load_network(str(path))
+            continue
+        with pytest.raises(ModelError, match=r"net\.onnx: the graph ends in a Sigmoid, .* put out the logits"):
+            load_network(str(path))
 
 
 def test_onnx_digest_covers_the_external_data(tmp_path: Path) -> None:

@@ -167,6 +167,19 @@ def test_minmax_keeps_the_extremes_of_the_images(made: NetworkSource) -> None:
     assert _image_scale(made.graph("int8")) == pytest.approx(float(np.abs(images).max()) / 127, rel=1e-5)
 
 
+def test_graph_of_a_fixed_batch_is_calibrated_in_such_batches_to_the_same_ranges(
+    made: NetworkSource, tmp_path: Path
+) -> None:
+    model = onnx.load(made.graph("fp32"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, tmp_path / "pairs.onnx")
+    images = normalise(sections("calibration", 3).images)
+    ones, pairs = (calibration_ranges(path, images, "int8") for path in (made.graph("fp32"), tmp_path / "pairs.onnx"))
+    for name in ones.keys():  # noqa: SIM118 - the library's type is no dict
+        assert np.ravel(pairs[name].range_value) == pytest.approx(np.ravel(ones[name].range_value), rel=1e-5)
+
+
 def test_calibrating_on_blank_images_is_visibly_worse(made: NetworkSource, tmp_path: Path) -> None:
     blank = tiny_source(tmp_path, calibration=_blank())
     batch = normalise(sections("held-out", 4).images)

@@ -100,6 +100,22 @@ def test_interrupted_training_writes_nothing(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
+        (["--lr", "1e6"], "training diverged (NaN or infinite logits on "),
+        (["--crop", "16", "--batch-size", "1"], "one crop of 16 pixels a step leaves batch norm a single value"),
+    ],
+)
+def test_training_that_comes_to_nothing_is_one_error_and_writes_nothing(
+    words: list[str], text: str, tmp_path: Path, folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "w.safetensors"
+    assert train.main([*folders, *QUICK, *words, "--out", str(out)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {text}")
+    assert not list(out.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
         (["--images", "gone"], "--images and --masks go together"),
         (["--images", "gone", "--masks", "gone"], "gone: there is no such folder"),
         (["--val-images", "gone"], "--val-images and --val-masks go together"),

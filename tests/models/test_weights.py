@@ -48,6 +48,21 @@ def test_half_storage_halves_the_file_and_is_widened_on_loading(tmp_path: Path) 
     assert half.stat().st_size < 0.75 * full.stat().st_size
 
 
+def test_whole_module_in_a_file_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+    torch.save(_module(1), tmp_path / "module.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_weights(_module(2), tmp_path / "module.pt")
+    told = "(Weights only load failed.); give what torch.save(module.state_dict(), FILE) wrote"
+    assert str(caught.value).endswith(told)
+
+
+def test_checkpoint_whose_every_tensor_was_halved_loads_batch_counters_too(tmp_path: Path) -> None:
+    torch.save({key: value.half() for key, value in _module(1).state_dict().items()}, tmp_path / "half.pt")
+    module = _module(2)
+    load_weights(module, tmp_path / "half.pt")
+    assert digest(module) == digest(_module(1).half().float())
+
+
 LAYOUTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "plain": lambda state: state,
     "state_dict": lambda state: {"epoch": 3, "state_dict": state},

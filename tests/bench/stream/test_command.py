@@ -134,6 +134,26 @@ def test_masks_of_two_engines_are_never_mixed(place: Place, capsys: pytest.Captu
     assert {path: path.read_bytes() for path in place.out.iterdir()} == before
 
 
+def test_images_of_another_folder_are_not_taken_for_done_where_names_are_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert place.run() == 0
+    before = {path: path.read_bytes() for path in place.out.iterdir()}
+    monkeypatch.setattr(place, "images", place.calibration)
+    assert place.run() == 2
+    assert "or of other images" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.out.iterdir()} == before
+
+
+def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_path: Path) -> None:
+    MaskFolder(tmp_path / "out", {"network": "of NaN"})
+    mended = MaskFolder(tmp_path / "out", {"network": "mended"})
+    Image.new("L", (16, 16)).save(mended.mask_of("a.tif"))
+    MaskFolder(tmp_path / "out", {"network": "mended"})
+    with pytest.raises(FolderError, match="were made by another network"):
+        MaskFolder(tmp_path / "out", {"network": "of NaN"})
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -142,6 +162,9 @@ def test_masks_of_two_engines_are_never_mixed(place: Place, capsys: pytest.Captu
         ("--images=nowhere", "there is no such folder"),
         ("--precision=tf32", "OpenVINO runs"),
         ("--model=nothing.here:make", "cannot import"),
+        ("--json=nowhere/run.json", "--json nowhere/run.json: there is no folder nowhere"),
+        ("--json=.", "--json .: this is a folder"),
+        ("--cache-dir=tinynet.py", "tinynet.py: the cache cannot be written (Not a directory)"),
     ],
 )
 def test_wrong_command_is_one_error_and_leaves_nothing(

@@ -25,3 +25,8 @@ def test_every_batch_is_copied_in_inferred_and_copied_out_in_turn() -> None:
     assert sum(result.stages_s.values()) == pytest.approx(result.runtime_s, rel=1e-9)
     assert result.stages_s["wait"] == 0
     assert result.fps == pytest.approx(6 / result.runtime_s)
+
+
+def test_images_that_are_all_bad_are_0_masks_per_second() -> None:
+    result = plain(FakeEngine(), Numbered(2, (0, 1)), 1, 2)
+    assert (result.samples, result.fps) == (0, 0.0)

@@ -69,6 +69,13 @@ def test_decoding_is_the_limit_where_the_stream_waited_for_images() -> None:
     assert "copying them from memory is the limit (15 workers" in memory
 
 
+def test_reading_is_no_limit_where_it_is_far_faster_than_the_stream() -> None:
+    start = row(0.5, workers_read=20, workers_s={"decode": 0.6})
+    assert limit(start) is None
+    assert keeps_up(start) == f"{CASE}: decoding kept up (15 workers, 30.00 ms an image each, 500 images/s in all)"
+    assert limit(row(0.5, workers_read=20, workers_s={})) is None
+
+
 def test_files_that_were_decoded_in_time_are_told_with_the_same_figures() -> None:
     told = f"{CASE}: decoding kept up (15 workers, 10.00 ms an image each, 1500 images/s in all)"
     assert limit(row(0.3)) is None
