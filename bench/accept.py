@@ -33,7 +33,8 @@ def accept(baseline: Baseline | None, runs: Sequence[Run], accepted: Acceptance)
     first = runs[0]
     machine = dict(first.suite["machine"])
     if baseline:
-        _check_against(baseline, runs, accepted)
+        _check_machine(baseline, first)
+    _check_worse(baseline, runs, accepted)
     entries = dict(baseline.entries) if baseline else {}
     for entry in entries_of(runs, accepted):
         entries[entry.key] = _after(entries.get(entry.key), entry)
@@ -126,13 +127,16 @@ def _unlike(one: Run, other: Run) -> str:
     return ", ".join(dict.fromkeys([*words, *(f"versions of {case}" for case in changed)]))
 
 
-def _check_against(baseline: Baseline, runs: Sequence[Run], accepted: Acceptance) -> None:
-    """Raise when the runs are of another machine, or worse than the baseline and nobody says why."""
-    found = differences(baseline.machine, runs[0].suite["machine"])
+def _check_machine(baseline: Baseline, run: Run) -> None:
+    found = differences(baseline.machine, run.suite["machine"])
     if found.speed or found.accuracy:
         words = ", ".join(dict.fromkeys([*found.speed, *found.accuracy]))
         msg = f"these runs are of another machine than the baseline ({words}): store them in a file of their own"
         raise AcceptError(msg)
+
+
+def _check_worse(baseline: Baseline | None, runs: Sequence[Run], accepted: Acceptance) -> None:
+    """Raise when runs are worse than the baseline or than what is asked of each precision, and nobody says why."""
     worse: dict[str, str] = {}
     for run in runs:
         # Speed is of all runs together whichever comes first, but the masks are each run's own.
@@ -142,7 +146,8 @@ def _check_against(baseline: Baseline, runs: Sequence[Run], accepted: Acceptance
                 worse.setdefault(verdict.case, verdict.evidence)
     if worse and not accepted.why:
         lines = "\n".join(f"  {case}: {evidence}" for case, evidence in sorted(worse.items()))
-        msg = f'these runs are worse than the baseline; accept them with --reason "..." if that is meant:\n{lines}'
+        what = "worse than the baseline" if baseline else "too far from FP32"
+        msg = f'these runs are {what}; accept them with --reason "..." if that is meant:\n{lines}'
         raise AcceptError(msg)
 
 

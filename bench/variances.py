@@ -35,7 +35,8 @@ def moderated(
     weight = 1.0 if math.isinf(prior) else prior / (prior + freedom)
     # A case that is itself noisier than the others is not made quieter by them.
     drawn = np.maximum(weight * shared + (1 - weight) * variances, variances)
-    return drawn, np.minimum(prior, float(freedom.sum())) + freedom
+    # No more than all cases have together, as limma has it: few cases know little of what they share.
+    return drawn, np.minimum(prior + freedom, float(freedom.sum()))
 
 
 def prior_of(variances: NDArray[np.float64], freedom: NDArray[np.float64]) -> tuple[float, float]:

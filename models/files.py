@@ -54,12 +54,12 @@ def read_masks(folder: Path) -> dict[tuple[str, int], NDArray[np.bool_]]:
     """Return the masks of a folder, bool [H, W], by file stem and page: not zero, or in JPEG at least half of 255."""
     pages: dict[tuple[str, int], NDArray[np.bool_]] = {}
     for path in image_files(folder):
-        least = _HALF if path.suffix.lower() in _JPEG else 1
+        blurred = path.suffix.lower() in _JPEG
         for page, picture in enumerate(_open(path)):
             # Palette files keep their meaning in the colours: writers reorder the indices.
             colours = picture.convert("RGB") if picture.mode in ("P", "PA", "RGBA", "CMYK", "YCbCr") else picture
             values = np.asarray(colours.convert("L") if picture.mode == "LA" else colours)
-            marked = values.astype(np.bool_) if values.dtype == np.bool_ else np.asarray(values >= least)
+            marked = np.asarray(values >= _HALF if blurred else values != 0)
             pages[path.stem, page] = marked if marked.shape == marked.shape[:2] else np.any(marked, axis=2)
     return pages
 

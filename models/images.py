@@ -90,6 +90,9 @@ def from_folder(images: Path, masks: Path | None = None, size: tuple[int, int] |
         found = read_masks(masks)
         _check_pairs(pages, found, images, masks)
         targets = np.stack([found[key] for key in pages])
+        if not targets.any():
+            msg = f"{masks}: no mask marks a single pixel: the target is what is not 0, in JPEG at least half of 255"
+            raise ImageError(msg)
     counts: dict[str, int] = {}
     for stem, _ in pages:
         counts[stem] = counts.get(stem, 0) + 1

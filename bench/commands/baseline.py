@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import sys
 from datetime import date, datetime, timezone
@@ -20,7 +21,6 @@ from bench.results import RunFileError
 from bench.spread_table import shown
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from bench.entries import Baseline
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _accepted(options: argparse.Namespace) -> tuple[Path, Baseline]:
     runs = [read_judged(path) for path in options.runs]
-    if options.cases:
+    if options.cases is not None:
         runs = narrowed(runs, options.cases.split(","))
     path = options.baseline or _BASELINES / f"{runs[0].suite['machine']['id']}.json"
     accepted = _acceptance(options, str(runs[0].suite.get("commit", "unknown")))
@@ -104,6 +104,9 @@ def _changed(options: argparse.Namespace, baseline: Baseline) -> Baseline:
         msg = f"--limit {options.limit:g}: must be a share between 0 and 1"
         raise AcceptError(msg)
     expires = options.expires.isoformat()
+    if expires < datetime.now(timezone.utc).date().isoformat():
+        msg = f"--expires {expires}: that day is over"
+        raise AcceptError(msg)
     return waived(baseline, Waiver(options.case, options.limit, options.reason, expires, _who(options)))
 
 
@@ -159,4 +162,8 @@ def _show(path: Path | None) -> int:
 
 
 def _day(text: str) -> date:
-    return date.fromisoformat(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{text!r} is no day; write it as 2030-12-31"
+        raise argparse.ArgumentTypeError(msg) from error

@@ -160,7 +160,11 @@ def _size(paths: list[Path], bits: int | None) -> tuple[int, int]:
         except ImageError as error:
             fault = fault or error
             continue
-        check_size(height, width)
+        try:
+            check_size(height, width)
+        except SizeError as error:
+            msg = f"{path}: {error}"
+            raise SizeError(msg) from error
         return height, width
     raise fault or ImageError
 

@@ -88,6 +88,12 @@ def run(options: argparse.Namespace) -> int:
             if path and not path.parent.is_dir():
                 msg = f"{path}: there is no folder {path.parent}"
                 raise ValueError(msg)
+            if path and path.is_dir():
+                msg = f"{path}: this is a folder; name a file to write"
+                raise ValueError(msg)
+        if not 0 < options.seconds < float("inf"):
+            msg = f"--seconds {options.seconds:g}: a number above 0"
+            raise ValueError(msg)
         if options.stored:
             data = sweep_file.joined(options.stored)
         else:

@@ -89,7 +89,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"cannot record: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"stopped; {options.out} holds what was recorded: --append goes on with it", file=sys.stderr)
+        left = f"{options.out} holds what was recorded: --append goes on with it"
+        print(f"stopped; {left if options.out.exists() else 'nothing was recorded yet'}", file=sys.stderr)
         return 130
     size = options.out.stat().st_size // 1024
     print(f"{len(runs)} runs and {len(disturbed)} disturbed ones of {len(runs[0])} cases in {options.out}, {size} KiB")

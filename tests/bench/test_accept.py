@@ -207,6 +207,24 @@ def test_command_accepts_shows_waives_and_drops(
     assert (stored.entries, stored.waivers) == ({}, ())
 
 
+def test_first_runs_below_their_floor_need_a_reason() -> None:
+    poor = [run_of(row_json(INT8, dice_fp32=scores([[0.5, 0.5]] * 3)), checksum=name) for name in "abc"]
+    with pytest.raises(AcceptError, match=rf"too far from FP32; accept them with --reason .*\n  {INT8}: Dice against"):
+        accept(None, poor, because(""))
+    assert accept(None, poor, because("a first trial")).entries
+
+
+def test_waiver_ends_on_a_day_to_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "machine.json"
+    save_baseline(baseline_of(row_json(INT8)), path)
+    waive = ["baseline", "waive", INT8, "--limit=0.1", "--baseline", str(path), "--reason=x", "--who=ada"]
+    assert main([*waive, "--expires=2020-01-01"]) == 2
+    assert capsys.readouterr().err == "refused: --expires 2020-01-01: that day is over\n"
+    with pytest.raises(SystemExit):
+        main([*waive, "--expires=2030-13-01"])
+    assert "'2030-13-01' is no day; write it as 2030-12-31" in capsys.readouterr().err
+
+
 def test_command_refuses_with_one_line_and_leaves_the_file_as_it_was(
     tmp_path: Path, files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,12 +234,13 @@ def test_command_refuses_with_one_line_and_leaves_the_file_as_it_was(
     save_baseline(baseline_of(row_json(INT8, dice_fp32=scores([[1.0, 1.0]] * 3))), path)
     before = path.read_text()
     assert main(["baseline", "accept", *files, "--baseline", str(path)]) == 2
+    assert main(["baseline", "accept", *files, "--baseline", str(path), "--cases", "", "--reason", "x"]) == 2
     assert main(["baseline", "drop", "torch-fp16-b1", "--baseline", str(path), "--reason", "x"]) == 2
     for limit in ("0", "1.5"):
         given = ("--limit", limit, "--expires", "2031-01-01", "--baseline", str(path), "--reason", "x")
         assert main(["baseline", "waive", INT8, *given]) == 2
     errors = capsys.readouterr().err
-    assert errors.count("refused: ") == 5
+    assert errors.count("refused: ") == 6
     assert "worse than the baseline" in errors
     assert path.read_text() == before
 

@@ -11,7 +11,7 @@ from scipy.special import polygamma, stdtr
 from scipy.stats import ttest_ind
 
 from bench.intervals import ALPHA, TAIL, compare, holm, median_variance, tail_freedom
-from bench.variances import inverse_trigamma
+from bench.variances import inverse_trigamma, moderated
 from bench.visits import Visit, block_medians
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ def test_holm_adjusts_as_in_his_example() -> None:
 @pytest.mark.parametrize("value", [0.01, 0.5, 3.0, 100.0])
 def test_trigamma_is_inverted(value: float) -> None:
     assert float(polygamma(1, inverse_trigamma(value))) == pytest.approx(value, rel=1e-6)
+
+
+def test_two_cases_know_no_more_of_their_spread_than_both_have_together() -> None:
+    # As limma's df.total: their variances look alike, which would be worth infinitely many degrees of freedom.
+    _, freedom = moderated(np.array([1.0, 1.1]), np.array([2.0, 2.0]))
+    assert list(freedom) == [4.0, 4.0]
 
 
 def test_unchanged_matrices_raise_few_alarms_and_losses_are_seen() -> None:

@@ -117,7 +117,7 @@ def test_jpeg_images_are_read_and_their_masks_cut_at_half(tmp_path: Path) -> Non
     assert np.array_equal(data.masks[0], mask > 0)
 
 
-@pytest.mark.parametrize("kind", ["grey", "bilevel", "colour", "palette", "deep"])
+@pytest.mark.parametrize("kind", ["grey", "bilevel", "colour", "palette", "deep", "float"])
 def test_pixels_of_a_mask_that_are_not_zero_are_the_target(tmp_path: Path, kind: str) -> None:
     target = _grey(5) > 200
     _save(_grey(1), tmp_path / "images" / "a.png")
@@ -128,16 +128,26 @@ def test_pixels_of_a_mask_that_are_not_zero_are_the_target(tmp_path: Path, kind:
         "colour": np.dstack([grey * 0, grey * 0, grey]),
         "palette": grey,
         "deep": target.astype(np.uint16),
+        "float": target.astype(np.float32) / 2,
     }[kind]
     picture = Image.fromarray(array)
     if kind == "palette":
         picture = Image.fromarray(1 - grey).convert("P")
         picture.putpalette([0, 0, 9, 0, 0, 0])  # index 1 is black, as writers that sort palettes may have it
     (tmp_path / "masks").mkdir()
-    picture.save(tmp_path / "masks" / "a.png")
+    picture.save(tmp_path / "masks" / ("a.tif" if kind == "float" else "a.png"))
     data = from_folder(tmp_path / "images", tmp_path / "masks")
     assert data.masks is not None
     assert np.array_equal(data.masks[0], target)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_masks_without_a_single_target_pixel_are_refused(tmp_path: Path, suffix: str) -> None:
+    _save(_grey(1), tmp_path / "images" / "a.png")
+    # Ones, as some tools write the target, are next to nothing of a JPEG's full scale.
+    _save(np.full((32, 48), int(suffix == "jpg"), np.uint8), tmp_path / "masks" / f"a.{suffix}")
+    with pytest.raises(ImageError, match="masks: no mask marks a single pixel: the target is what is not 0, in JPEG"):
+        from_folder(tmp_path / "images", tmp_path / "masks")
 
 
 def test_each_page_of_a_tiff_is_an_image_paired_with_its_mask_page(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from models.network import MODELS, ModelError, load_network, untrained
+from models.network import MODELS, ModelError, Network, load_network, untrained
 from models.unet import UNet
 from models.weights import WeightsError, digest, save_weights
 
@@ -177,6 +177,11 @@ def test_module_that_makes_no_logits_of_an_image_is_refused(folder: Path, model:
     with pytest.raises(ModelError) as caught:
         load_network(model).check((16, 32))
     assert text in str(caught.value)
+
+
+def test_the_suite_s_own_networks_need_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Network, "module", lambda _: pytest.fail("it was run"))
+    load_network("unet-small").check((512, 512))
 
 
 def test_trying_a_module_leaves_nothing_behind_in_it(folder: Path) -> None:

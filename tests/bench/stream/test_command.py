@@ -126,6 +126,12 @@ def test_bad_image_is_left_out_by_name_and_shows_in_the_status(
     assert list(place.masks()) == list("abc")
 
 
+def test_image_whose_size_no_network_takes_is_named(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.zeros((20, 32), np.uint8)).save(place.images / "a.png")
+    assert place.run() == 2
+    assert "images/a.png: the U-Net halves its input 4 times" in capsys.readouterr().err
+
+
 def test_masks_of_two_engines_are_never_mixed(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert place.run() == 0
     before = {path: path.read_bytes() for path in place.out.iterdir()}
