@@ -19,6 +19,8 @@ TESTS ?= tests/
 PROVED := $(if $(GPU)$(ALL),,-k "not (test_masks and torch_compile)")
 # An interpreter that has everything already (PY=python3) skips the installation.
 PY ?= $(VENV)/bin/python
+# Python makes no environment in a link, and CI links to one on the runner's disk: what the link leads to is given.
+PLACE = "$(or $(realpath $(VENV)),$(VENV))"
 READY := $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready$(if $(GPU),-gpu))
 
 .DEFAULT_GOAL := help
@@ -62,7 +64,7 @@ clean: ## remove the environment, the engine cache and what runs left
 	rm -rf $(VENV) .bench_cache .benchmarks .mypy_cache .ruff_cache .pytest_cache benchmark.json
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(PLACE)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
 ifneq ($(TORCH),index)
 	@$(VENV)/bin/python -m pip install --dry-run --quiet --report - "$$(grep ^torch= requirements.txt)" > $(VENV)/torch.json
@@ -76,7 +78,7 @@ endif
 	@touch $@
 
 $(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(PLACE)
 	sed '/^onnxruntime==.*>= "3.11"/d' requirements.txt > $(VENV)/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet -r $(VENV)/requirements.txt -r requirements-dev.txt -r requirements-gpu.txt
 	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements-torch2trt.txt

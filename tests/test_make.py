@@ -66,3 +66,21 @@ def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(
     assert all("test_masks.py" in name and "[torch_compile-" in name for name in left_out)
     assert left_out == {name for name in collected("-k", "torch_compile") if "test_masks.py" in name}
     assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
+
+
+def _install(folder: Path, *words: str) -> str:
+    """Return what `make install` would do for the environment in a folder."""
+    return subprocess.run(
+        ["make", "-n", "install", f"VENV={folder}", *words],  # noqa: S607 - whichever make there is
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [(), ("GPU=1",)])
+def test_environment_is_made_where_a_link_leads(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    made = next(line for line in _install(tmp_path / "link", *words).splitlines() if " -m venv " in line)
+    subprocess.run([*shlex.split(made), "--without-pip"], check=True)
+    assert (tmp_path / "disk" / "pyvenv.cfg").exists()
+    assert (tmp_path / "link").is_symlink()
