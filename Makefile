@@ -65,6 +65,7 @@ clean: ## remove the environment, the engine cache and what runs left
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(PLACE)
+	@rm -f $(VENV)/.ready-gpu
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
 ifneq ($(TORCH),index)
 	@$(VENV)/bin/python -m pip install --dry-run --quiet --report - "$$(grep ^torch= requirements.txt)" > $(VENV)/torch.json
@@ -77,8 +78,9 @@ endif
 	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
+# What was not made for CUDA is cleared first: pip would keep PyTorch's CPU build and ONNX Runtime's, whose versions fit.
 $(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt
-	$(PYTHON) -m venv $(PLACE)
+	$(PYTHON) -m venv $(if $(wildcard $@),,--clear) $(PLACE)
 	sed '/^onnxruntime==.*>= "3.11"/d' requirements.txt > $(VENV)/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet -r $(VENV)/requirements.txt -r requirements-dev.txt -r requirements-gpu.txt
 	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements-torch2trt.txt

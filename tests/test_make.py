@@ -84,3 +84,16 @@ def test_environment_is_made_where_a_link_leads(tmp_path: Path, words: tuple[str
     subprocess.run([*shlex.split(made), "--without-pip"], check=True)
     assert (tmp_path / "disk" / "pyvenv.cfg").exists()
     assert (tmp_path / "link").is_symlink()
+
+
+def test_environment_without_cuda_is_cleared_before_cuda_is_installed(tmp_path: Path) -> None:
+    (tmp_path / ".ready").touch()
+    assert f'-m venv --clear "{tmp_path}"\n' in _install(tmp_path, "GPU=1")
+    (tmp_path / ".ready-gpu").touch()
+    assert "-m venv" not in _install(tmp_path, "GPU=1")
+    os.utime(tmp_path / ".ready-gpu", (0, 0))
+    assert re.search(rf'-m venv +"{tmp_path}"\n', _install(tmp_path, "GPU=1"))
+
+
+def test_environment_made_anew_without_cuda_is_no_longer_taken_for_one_with_it(tmp_path: Path) -> None:
+    assert f"rm -f {tmp_path}/.ready-gpu\n" in _install(tmp_path)
