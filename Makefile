@@ -79,7 +79,7 @@ endif
 	@touch $@
 
 # What was not made for CUDA is cleared first: pip would keep PyTorch's CPU build and ONNX Runtime's, whose versions fit.
-$(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt
+$(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt requirements-torch2trt.txt
 	$(PYTHON) -m venv $(if $(wildcard $@),,--clear) $(PLACE)
 	sed '/^onnxruntime==.*>= "3.11"/d' requirements.txt > $(VENV)/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet -r $(VENV)/requirements.txt -r requirements-dev.txt -r requirements-gpu.txt

@@ -97,3 +97,10 @@ def test_environment_without_cuda_is_cleared_before_cuda_is_installed(tmp_path: 
 
 def test_environment_made_anew_without_cuda_is_no_longer_taken_for_one_with_it(tmp_path: Path) -> None:
     assert f"rm -f {tmp_path}/.ready-gpu\n" in _install(tmp_path)
+
+
+def test_environment_depends_on_every_requirement_that_is_installed_into_it() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for mark in (".ready", ".ready-gpu"):
+        (rule,) = re.findall(rf"^\$\(VENV\)/{re.escape(mark)}: (.*)\n((?:.+\n)+)", makefile, re.MULTILINE)
+        assert set(rule[0].split()) >= set(re.findall(r"(?<![/\w])requirements[\w-]*\.txt", rule[1]))
