@@ -5,7 +5,8 @@ VENV ?= .venv
 GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
-REASON ?=
+# By the environment, so that a shell takes quotes in it for what they are.
+export REASON ?=
 BASELINE ?=
 # Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
 FRESH ?=
@@ -54,7 +55,7 @@ lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI
 baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5, FRESH=1: engines built anew for each, BASELINE=FILE)
 	for run in $$(seq $(RUNS)); do \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(if $(FRESH),--cache-dir .bench_cache/baseline-$$run) $(OPTIONS) || exit $$?; done
-	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$(REASON)" $(if $(BASELINE),--baseline "$(BASELINE)")
+	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$$REASON" $(if $(BASELINE),--baseline "$(BASELINE)")
 	rm -f $$(seq -f baseline-run-%g.json $(RUNS))
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side

@@ -104,3 +104,12 @@ def test_environment_depends_on_every_requirement_that_is_installed_into_it() ->
     for mark in (".ready", ".ready-gpu"):
         (rule,) = re.findall(rf"^\$\(VENV\)/{re.escape(mark)}: (.*)\n((?:.+\n)+)", makefile, re.MULTILINE)
         assert set(rule[0].split()) >= set(re.findall(r"(?<![/\w])requirements[\w-]*\.txt", rule[1]))
+
+
+def test_reason_of_a_baseline_may_hold_quotes(tmp_path: Path) -> None:
+    shown, reason = tmp_path / "shown", 'driver "570 beta", it\'s `new`'
+    python = tmp_path / "python"
+    python.write_text(f"""#!/bin/sh\nprintf '%s\\n' "$@" > {shown}\n""")
+    python.chmod(0o755)
+    subprocess.run(["make", "-s", "baseline", "RUNS=0", f"PY={python}", f"REASON={reason}"], cwd=ROOT, check=True)  # noqa: S607 - whichever make there is
+    assert shown.read_text().splitlines()[-2:] == ["--reason", reason]
