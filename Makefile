@@ -11,6 +11,10 @@ BASELINE ?=
 # Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
 FRESH ?=
 RUNS ?= $(if $(GPU),10,5)
+# A switch that is set to 0 is off.
+override GPU := $(filter-out 0,$(GPU))
+override ALL := $(filter-out 0,$(ALL))
+override FRESH := $(filter-out 0,$(FRESH))
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).

@@ -30,7 +30,9 @@ def test_make_help_lists_every_target() -> None:
 @pytest.mark.parametrize(
     ("target", "runs"), [("bench", "bench/ --benchmark-json benchmark.json"), ("test", "tests/ --batch-sizes 1")]
 )
-@pytest.mark.parametrize(("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False)])
+@pytest.mark.parametrize(
+    ("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False), (("ALL=0", "GPU=0"), True)]
+)
 def test_all_leaves_nothing_out(
     target: str,
     runs: str,
