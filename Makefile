@@ -5,11 +5,16 @@ VENV ?= .venv
 GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
-REASON ?=
+# By the environment, so that a shell takes quotes in it for what they are.
+export REASON ?=
 BASELINE ?=
 # Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
 FRESH ?=
 RUNS ?= $(if $(GPU),10,5)
+# A switch that is set to 0 is off.
+override GPU := $(filter-out 0,$(GPU))
+override ALL := $(filter-out 0,$(ALL))
+override FRESH := $(filter-out 0,$(FRESH))
 # Six compilations by torch.compile take two minutes on two cores; ALL=1 measures them on a CPU too.
 SWEEP := $(if $(GPU)$(ALL),,-k "not torch_compile")
 # Two processes share the tests of a CPU, and one per GPU where there are several (fixtures/crew.py).
@@ -19,6 +24,8 @@ TESTS ?= tests/
 PROVED := $(if $(GPU)$(ALL),,-k "not (test_masks and torch_compile)")
 # An interpreter that has everything already (PY=python3) skips the installation.
 PY ?= $(VENV)/bin/python
+# Python makes no environment in a link, and CI links to one on the runner's disk: what the link leads to is given.
+PLACE = "$(or $(realpath $(VENV)),$(VENV))"
 READY := $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready$(if $(GPU),-gpu))
 
 .DEFAULT_GOAL := help
@@ -52,7 +59,7 @@ lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI
 baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5, FRESH=1: engines built anew for each, BASELINE=FILE)
 	for run in $$(seq $(RUNS)); do \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(if $(FRESH),--cache-dir .bench_cache/baseline-$$run) $(OPTIONS) || exit $$?; done
-	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$(REASON)" $(if $(BASELINE),--baseline "$(BASELINE)")
+	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$$REASON" $(if $(BASELINE),--baseline "$(BASELINE)")
 	rm -f $$(seq -f baseline-run-%g.json $(RUNS))
 
 harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO's benchmark_app, side by side
@@ -62,7 +69,8 @@ clean: ## remove the environment, the engine cache and what runs left
 	rm -rf $(VENV) .bench_cache .benchmarks .mypy_cache .ruff_cache .pytest_cache benchmark.json
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(PLACE)
+	@rm -f $(VENV)/.ready-gpu
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
 ifneq ($(TORCH),index)
 	@$(VENV)/bin/python -m pip install --dry-run --quiet --report - "$$(grep ^torch= requirements.txt)" > $(VENV)/torch.json
@@ -75,8 +83,9 @@ endif
 	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt
-	$(PYTHON) -m venv $(VENV)
+# What was not made for CUDA is cleared first: pip would keep PyTorch's CPU build and ONNX Runtime's, whose versions fit.
+$(VENV)/.ready-gpu: requirements.txt requirements-dev.txt requirements-gpu.txt requirements-torch2trt.txt
+	$(PYTHON) -m venv $(if $(wildcard $@),,--clear) $(PLACE)
 	sed '/^onnxruntime==.*>= "3.11"/d' requirements.txt > $(VENV)/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet -r $(VENV)/requirements.txt -r requirements-dev.txt -r requirements-gpu.txt
 	$(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements-torch2trt.txt

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Protocol, cast
 
+from bench.cache import CacheError
+
 _INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
 _COMMANDS = Path(__file__).parent / "commands"
@@ -42,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
     try:
         return _command(options.command).run(options)
+    except CacheError as error:
+        sys.stderr.write(f"bench {options.command}: {error}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped: bench {options.command}\n")
         return _INTERRUPTED

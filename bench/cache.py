@@ -73,9 +73,10 @@ class Cache:
         folder = self.root / kind / f"{name}-{_sha256(text.encode())[:20]}"
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(f"{folder}.lock").acquire()
         except OSError as error:
             raise self._unwritable(error) from error
-        with FileLock(f"{folder}.lock"):
+        with lock:
             if folder.exists():
                 fault = self._prove(folder, text)
                 unwanted = kind in self.anew and folder not in self._own
@@ -90,6 +91,15 @@ class Cache:
             self._own.add(folder)
             self.builds.append(f"{kind}/{name}")
             return _found(folder, built=True)
+
+    def check(self) -> None:
+        """Raise `CacheError` where nothing can be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _prove(self, folder: Path, text: str) -> str | None:
         """Return what is wrong with a stored entry, or None; one that was whole and has changed nowhere is not read."""

@@ -30,7 +30,9 @@ def test_make_help_lists_every_target() -> None:
 @pytest.mark.parametrize(
     ("target", "runs"), [("bench", "bench/ --benchmark-json benchmark.json"), ("test", "tests/ --batch-sizes 1")]
 )
-@pytest.mark.parametrize(("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False)])
+@pytest.mark.parametrize(
+    ("words", "left_out"), [((), True), (("ALL=1",), False), (("GPU=1",), False), (("ALL=0", "GPU=0"), True)]
+)
 def test_all_leaves_nothing_out(
     target: str,
     runs: str,
@@ -66,3 +68,50 @@ def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(
     assert all("test_masks.py" in name and "[torch_compile-" in name for name in left_out)
     assert left_out == {name for name in collected("-k", "torch_compile") if "test_masks.py" in name}
     assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
+
+
+def _install(folder: Path, *words: str) -> str:
+    """Return what `make install` would do for the environment in a folder."""
+    return subprocess.run(
+        ["make", "-n", "install", f"VENV={folder}", *words],  # noqa: S607 - whichever make there is
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [(), ("GPU=1",)])
+def test_environment_is_made_where_a_link_leads(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    made = next(line for line in _install(tmp_path / "link", *words).splitlines() if " -m venv " in line)
+    subprocess.run([*shlex.split(made), "--without-pip"], check=True)
+    assert (tmp_path / "disk" / "pyvenv.cfg").exists()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_environment_without_cuda_is_cleared_before_cuda_is_installed(tmp_path: Path) -> None:
+    (tmp_path / ".ready").touch()
+    assert f'-m venv --clear "{tmp_path}"\n' in _install(tmp_path, "GPU=1")
+    (tmp_path / ".ready-gpu").touch()
+    assert "-m venv" not in _install(tmp_path, "GPU=1")
+    os.utime(tmp_path / ".ready-gpu", (0, 0))
+    assert re.search(rf'-m venv +"{tmp_path}"\n', _install(tmp_path, "GPU=1"))
+
+
+def test_environment_made_anew_without_cuda_is_no_longer_taken_for_one_with_it(tmp_path: Path) -> None:
+    assert f"rm -f {tmp_path}/.ready-gpu\n" in _install(tmp_path)
+
+
+def test_environment_depends_on_every_requirement_that_is_installed_into_it() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for mark in (".ready", ".ready-gpu"):
+        (rule,) = re.findall(rf"^\$\(VENV\)/{re.escape(mark)}: (.*)\n((?:.+\n)+)", makefile, re.MULTILINE)
+        assert set(rule[0].split()) >= set(re.findall(r"(?<![/\w])requirements[\w-]*\.txt", rule[1]))
+
+
+def test_reason_of_a_baseline_may_hold_quotes(tmp_path: Path) -> None:
+    shown, reason = tmp_path / "shown", 'driver "570 beta", it\'s `new`'
+    python = tmp_path / "python"
+    python.write_text(f"""#!/bin/sh\nprintf '%s\\n' "$@" > {shown}\n""")
+    python.chmod(0o755)
+    subprocess.run(["make", "-s", "baseline", "RUNS=0", f"PY={python}", f"REASON={reason}"], cwd=ROOT, check=True)  # noqa: S607 - whichever make there is
+    assert shown.read_text().splitlines()[-2:] == ["--reason", reason]

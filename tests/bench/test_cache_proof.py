@@ -133,3 +133,7 @@ def test_store_that_cannot_be_written_is_named_and_keeps_nothing_half_built(tmp_
     (tmp_path / "file").touch()
     with pytest.raises(CacheError, match=r"file: the cache cannot be written \(Not a directory\)"):
         Cache(tmp_path / "file", lambda _: None).entry("engine", "a", {}, fill)
+    (tmp_path / "cache" / "engine" / "a-44136fa355b3678a1146.lock").unlink()
+    (tmp_path / "cache" / "engine" / "a-44136fa355b3678a1146.lock").mkdir()
+    with pytest.raises(CacheError, match=r"cache: the cache cannot be written \(Is a directory\)"):
+        cache.entry("engine", "a", {}, fill)

@@ -194,3 +194,12 @@ def test_reader_that_has_seen_enough_is_no_fault() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("command", [("ranges",), ("variants", "--backend=onnxruntime")])
+def test_cache_that_cannot_be_written_is_told_in_one_line(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([*command, "--image-size=64", f"--cache-dir={tmp_path / 'file'}"]) == 2
+    assert f"{tmp_path / 'file'}: the cache cannot be written (Not a directory)" in capsys.readouterr().err
