@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from bench.cores import distinct_cores, quota
+
 _FEATURES = (
     "avx2",
     "avx512f",
@@ -66,9 +68,14 @@ class Machine:
 
 
 def physical_cores() -> int:
-    """Return the physical cores this process may use: what every engine's thread count is set to."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or available, available))
+    """Return the physical cores this process may use: what every engine's thread count is set to.
+
+    Of a container's CPU time the whole cores count, one at least: threads beyond them would be stopped, all at once,
+    for the rest of each period.
+    """
+    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = distinct_cores(available)
+    return max(1, int(min(psutil.cpu_count(logical=False) or cores, cores, quota())))
 
 
 def runtimes() -> dict[str, str]:

@@ -7,11 +7,15 @@ import os
 import re
 import sys
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from bench.machine import Machine, physical_cores, runtimes, this_machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 XEON = Machine(
     "Intel(R) Xeon(R) Platinum 8480C CPU @ 2.00GHz",
@@ -30,6 +34,51 @@ def test_threads_are_no_more_than_this_process_may_use(monkeypatch: pytest.Monke
         assert physical_cores() == 1
 
 
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the kernel's account of a machine of 16 cores, all of which a process may use."""
+    for name in ("_CPUS", "_GROUPS", "_OWN_GROUPS"):
+        monkeypatch.setattr(f"bench.cores.{name}", tmp_path / name)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr("bench.machine.psutil.cpu_count", lambda logical: 16)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        ("0::/", {"cpu.max": "150000 100000"}, 1),
+        ("0::/", {"cpu.max": "max 100000"}, 16),
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/a.slice/b", {"a.slice/cpu.max": "400000 100000", "a.slice/b/cpu.max": "max 100000"}, 4),
+        ("3:cpu,cpuacct:/x\n4:memory:/", {"cpu/cpu.cfs_quota_us": "350000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ("3:cpu,cpuacct:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
+    ],
+)
+def test_threads_are_no_more_than_a_container_has_time_for(
+    large: Path, own: str, files: dict[str, str], cores: int
+) -> None:
+    (large / "_OWN_GROUPS").write_text(f"{own}\n")
+    for name, text in files.items():
+        (large / "_GROUPS" / name).parent.mkdir(parents=True, exist_ok=True)
+        (large / "_GROUPS" / name).write_text(f"{text}\n")
+    assert physical_cores() == cores
+
+
+@pytest.mark.parametrize(("pinned", "cores"), [({0, 8}, 1), ({0, 1, 8, 9}, 2), ({0, 1, 2, 3}, 4), ({0, 1, 10}, 3)])
+def test_threads_of_a_process_pinned_to_hyperthreads_are_its_cores(
+    large: Path, monkeypatch: pytest.MonkeyPatch, pinned: set[int], cores: int
+) -> None:
+    for cpu in range(16):
+        place = large / "_CPUS" / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        place.parent.mkdir(parents=True)
+        place.write_text(f"{cpu % 8},{cpu % 8 + 8}\n")
+    monkeypatch.setattr("bench.machine.psutil.cpu_count", lambda logical: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: pinned, raising=False)
+    assert physical_cores() == cores
+
+
+@pytest.mark.usefixtures("large")
 def test_threads_are_physical_cores_not_hyperthreads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
     monkeypatch.setattr("bench.machine.psutil.cpu_count", lambda logical: 16 if logical else 8)
