@@ -14,6 +14,7 @@ import psutil
 
 from bench.cores import distinct_cores, quota
 
+_CPUINFO = Path("/proc/cpuinfo")
 _FEATURES = (
     "avx2",
     "avx512f",
@@ -105,10 +106,12 @@ def this_machine(device: str) -> Machine:
 
 
 def _cpu() -> tuple[str, frozenset[str]]:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
+    """Return the CPU's name and features; an ARM one has no name in Linux, but its maker's and model's numbers."""
+    text = _CPUINFO.read_text(encoding="utf-8", errors="replace") if _CPUINFO.exists() else ""
     fields = dict(re.findall(r"^([\w ]+?)\s*:\s*(.*)$", text.partition("\n\n")[0], flags=re.MULTILINE))
-    name = fields.get("model name") or platform.processor() or platform.machine()
+    numbers = [fields[field] for field in ("CPU implementer", "CPU part") if field in fields]
+    numbered = " ".join([platform.machine(), *numbers]) if numbers else ""
+    name = fields.get("model name") or numbered or platform.processor() or platform.machine()
     return name.strip(), frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 

@@ -111,6 +111,21 @@ def test_this_machine_s_id_is_a_clean_file_name_and_always_the_same() -> None:
     assert this_machine("cpu").id == machine.id
 
 
+def test_arm_machines_of_other_cpus_are_other_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two server CPUs of one maker, of equal features, as Linux tells them."""
+    found = []
+    monkeypatch.setattr("bench.machine._CPUINFO", tmp_path / "cpuinfo")
+    for part in ("0xd40", "0xd4f"):
+        core = f"Features\t: fp asimd asimddp i8mm bf16\nCPU implementer\t: 0x41\nCPU part\t: {part}\n"
+        (tmp_path / "cpuinfo").write_text("".join(f"processor\t: {cpu}\n{core}\n" for cpu in range(2)))
+        this_machine.cache_clear()
+        found.append(this_machine("cpu"))
+    this_machine.cache_clear()
+    assert [machine.features for machine in found] == [("asimddp", "i8mm", "bf16")] * 2
+    assert [machine.cpu.split()[-2:] for machine in found] == [["0x41", "0xd40"], ["0x41", "0xd4f"]]
+    assert found[0].id != found[1].id
+
+
 def test_machine_is_ready_for_json_with_its_runtimes() -> None:
     found = this_machine("cpu").as_dict()
     assert json.loads(json.dumps(found)) == found
