@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from bench.cores import distinct_cores, quota
+
+_CPUINFO = Path("/proc/cpuinfo")
 _FEATURES = (
     "avx2",
     "avx512f",
@@ -66,9 +69,14 @@ class Machine:
 
 
 def physical_cores() -> int:
-    """Return the physical cores this process may use: what every engine's thread count is set to."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or available, available))
+    """Return the physical cores this process may use: what every engine's thread count is set to.
+
+    Of a container's CPU time the whole cores count, one at least: threads beyond them would be stopped, all at once,
+    for the rest of each period.
+    """
+    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = distinct_cores(available)
+    return max(1, int(min(psutil.cpu_count(logical=False) or cores, cores, quota())))
 
 
 def runtimes() -> dict[str, str]:
@@ -98,10 +106,12 @@ def this_machine(device: str) -> Machine:
 
 
 def _cpu() -> tuple[str, frozenset[str]]:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
+    """Return the CPU's name and features; an ARM one has no name in Linux, but its maker's and model's numbers."""
+    text = _CPUINFO.read_text(encoding="utf-8", errors="replace") if _CPUINFO.exists() else ""
     fields = dict(re.findall(r"^([\w ]+?)\s*:\s*(.*)$", text.partition("\n\n")[0], flags=re.MULTILINE))
-    name = fields.get("model name") or platform.processor() or platform.machine()
+    numbers = [fields[field] for field in ("CPU implementer", "CPU part") if field in fields]
+    numbered = " ".join([platform.machine(), *numbers]) if numbers else ""
+    name = fields.get("model name") or numbered or platform.processor() or platform.machine()
     return name.strip(), frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 

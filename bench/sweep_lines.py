@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import sweep_file
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, why_not
-from bench.engines import LabelError, check_label, open_engine
+from bench.engines import LabelError, check_label, open_settled
 from bench.machine import this_machine
 from bench.timing import inferences_per_round, rounds_s, warm_up
 from models.images import normalise
@@ -82,7 +82,7 @@ def sweep_line(
 
 def _point(source: NetworkSource, case: Case, seconds: float, roofline: Roofline) -> dict[str, Any]:
     images = source.calibration_set.images
-    with open_engine(source, case) as opened:
+    with open_settled(source, case) as opened:
         check_label(case, opened.engine)
         opened.engine.copy_in(normalise(images[[index % len(images) for index in range(case.batch_size)]]))
         warm_up(opened.engine)

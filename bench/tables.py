@@ -86,7 +86,8 @@ def _group(group: Group) -> str:
     for place in dict.fromkeys(key[1] for source in sources for key in source.streams):
         parts.append(
             f"Streams of images from {_PLACES.get(place, place)}: FPS over the runtime's seconds, by samples "
-            "and batch size. Load, first call and warm-up are the cold start, and are not in the runtime."
+            "and batch size. Load, warm-up and the first batch are the cold start; of these the runtime holds the "
+            "first batch alone."
         )
         parts.append("\n".join(_streams_table(sources, place)))
     notes = [inert(note) for note in group.remarks()]

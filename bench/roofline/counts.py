@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
+_PRODUCTS = ("MatMul", "Gemm")
 _POOLS = ("MaxPool", "AveragePool", "Resize", "Upsample")
 
 
@@ -50,11 +51,12 @@ class Work:
 
 
 def count(path: Path, size: tuple[int, int]) -> Work:
-    """Return the work of an FP32 graph for images of `size`; `ValueError` when it holds no convolution.
+    """Return the work of an FP32 graph for images of `size`; `ValueError` when it holds none.
 
     A convolution's multiply-adds: each output value sums the weight [K, C / groups, h, w] over all but K; transposed,
-    each input value goes to the weight [C, K / groups, h, w] over all but C places. Joining tensors (Concat) and what
-    runtimes fuse (activation, normalisation, addition) move nothing of their own.
+    each input value goes to the weight [C, K / groups, h, w] over all but C places. A matrix product's: each output
+    value sums over the extent that its factors share. Joining tensors (Concat) and what runtimes fuse (activation,
+    normalisation, addition) move nothing of their own.
     """
     model = onnx.load(path)
     weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
@@ -68,9 +70,10 @@ def count(path: Path, size: tuple[int, int]) -> Work:
     shapes = dict(weights)
     for value in (*graph.input, *graph.value_info, *graph.output):
         shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    layers = tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in (*_CONVOLUTIONS, *_POOLS))
+    counted = (*_CONVOLUTIONS, *_PRODUCTS, *_POOLS)
+    layers = tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in counted)
     if not any(layer.flops for layer in layers):
-        msg = f"{path}: the graph holds no convolution whose work could be counted"
+        msg = f"{path}: the graph holds no convolution or product whose work could be counted"
         raise ValueError(msg)
     return Work(layers)
 
@@ -78,9 +81,13 @@ def count(path: Path, size: tuple[int, int]) -> Work:
 def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: dict[str, list[int]]) -> Layer:
     data, result = shapes[node.input[0]], shapes[node.output[0]]
     parameters = [weights[name] for name in node.input[1:] if name in weights]
-    flops = 0.0
+    flops, moved = 0.0, prod(data) + prod(result)
     if node.op_type in _CONVOLUTIONS:
         kernel = parameters[0]
         flops = 2.0 * prod(result if node.op_type == "Conv" else data) * prod(kernel[1:])
-    held = sum(prod(shape) for shape in parameters) if node.op_type in _CONVOLUTIONS else 0
-    return Layer(node.name or node.output[0], flops, prod(data) + prod(result), held)
+    elif node.op_type in _PRODUCTS:
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        flops = 2.0 * prod(result) * data[0 if transposed else -1]
+        moved += 0 if node.input[1] in weights else prod(shapes[node.input[1]])
+    held = 0 if node.op_type in _POOLS else sum(prod(shape) for shape in parameters)
+    return Layer(node.name or node.output[0], flops, moved, held)

@@ -41,7 +41,7 @@ class Streamed:
     bad_images: tuple[BadImage, ...]
     runtime_s: float
     first_s: float
-    """Seconds until the first batch's masks were handed over; within `runtime_s`."""
+    """Seconds until the masks of the first batch that has any were handed over; within `runtime_s`."""
     stages_s: dict[str, float]
     """The consuming thread's seconds by stage; they sum to `runtime_s`."""
     workers_s: dict[str, float]
@@ -169,7 +169,8 @@ class _Run:
         self._feeder.release(batch)
         self._tick(self._done)
         now_s = self._laps.lap("post_process")
-        self._first_s = self._first_s or now_s
+        if batch.good:
+            self._first_s = self._first_s or now_s
 
     def result(self, *, partial: bool) -> Streamed:
         """Return what came of it, once the workers have ended."""

@@ -46,7 +46,7 @@ def plain(engine: Engine, images: Images, batch_size: int, samples: int) -> Plai
     laps, done, end_s = Laps(), 0, 0.0
     for start in range(0, samples, batch_size):
         pixels = _read(images, range(start, min(start + batch_size, samples)))
-        laps.lap("decode")
+        end_s = laps.lap("decode")
         if not pixels:
             continue
         done += len(pixels)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+import bench.engines
+from bench.case import Case
+from bench.engines import open_settled
 from bench.memory import PeakMemory
+from tests.bench.fake_engines import FakeEngine, fake_backend
+from tests.bench.networks import tiny_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 MIB = 2**20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's high-water mark")
@@ -53,3 +64,28 @@ def test_sampling_costs_no_memory() -> None:
     for _ in range(100):
         memory.sample()
     assert _peak_mib(memory) < 50
+
+
+@linux
+def test_first_engine_s_peak_is_without_what_its_library_keeps_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool: list[NDArray[np.uint8]] = []
+
+    def load(source: object, case: Case, folder: Path) -> FakeEngine:
+        if not pool:
+            pool.append(np.ones(200 * MIB, np.uint8))
+        return FakeEngine()
+
+    monkeypatch.setattr(bench.engines, "_settled", set())
+    monkeypatch.setattr(bench.engines, "load_backend", lambda name: fake_backend(str(tmp_path / "fake.py"), load=load))
+    (tmp_path / "fake.py").touch()
+    source = tiny_source(tmp_path)
+    found = []
+    for size in (1, 2):
+        with open_settled(source, Case("openvino", "fp32", size)) as opened:
+            assert opened.built
+            found.append(opened)
+    # What the library took to start is in the seconds of the engine that started it.
+    assert found[0].load_s > found[1].load_s
+    assert all(_peak_mib(opened.memory) < 50 for opened in found)

@@ -65,7 +65,7 @@ def test_streams_have_a_table_of_their_own_with_the_cold_start_apart(run: Path) 
     assert "| stream | 1000 b1 | share of engine | cold start s |" in lines
     assert "| torch fp32 | 95.0<br>10.53&nbsp;s | 98.5% | 1.2 |" in lines
     assert "| tensorrt int8 | 1900<br>400 done, partial | 98.5% | 1.2 |" in lines
-    assert any(line.endswith("are the cold start, and are not in the runtime.") for line in lines)
+    assert any(line.endswith("of these the runtime holds the first batch alone.") for line in lines)
 
 
 def test_what_did_not_run_is_one_line_with_the_reasons(run: Path) -> None:

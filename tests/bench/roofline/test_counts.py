@@ -43,6 +43,35 @@ def test_unet_is_counted_as_pytorch_counts_it(tmp_path: Path) -> None:
     assert len({layer.name for layer in work.layers}) == len(work.layers)
 
 
+class _Attentive(nn.Module):
+    """A convolution, attention between all pixels, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(8, 2)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        pixels = self.first(image).flatten(2).transpose(1, 2)
+        mixed = torch.softmax(pixels @ pixels.transpose(1, 2), dim=-1) @ pixels
+        logits: torch.Tensor = self.last(mixed).transpose(1, 2).reshape(-1, 2, 16, 32)
+        return logits
+
+
+def test_matrix_products_are_counted_as_by_hand_and_by_pytorch(tmp_path: Path) -> None:
+    network = _Attentive().eval()
+    export(network, (16, 32), tmp_path / "model.onnx")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 1, 16, 32))
+    work = count(tmp_path / "model.onnx", (16, 32))
+    assert work.flops_per_image == counter.get_total_flops()
+    pixels = 16 * 32
+    _, scores, mixed, last = work.layers
+    assert scores.flops == mixed.flops == 2 * pixels * pixels * 8
+    assert (scores.activations, scores.weights) == (2 * pixels * 8 + pixels**2, 0)
+    assert last.flops == 2 * pixels * 8 * 2
+    assert (last.activations, last.weights) == (pixels * (8 + 2), 8 * 2)
+
+
 def test_graph_without_convolutions_is_refused(tmp_path: Path) -> None:
     export(nn.ReLU(), (32, 32), tmp_path / "model.onnx")
     with pytest.raises(ValueError, match="holds no convolution"):

@@ -229,3 +229,13 @@ def test_steady_state_allocates_nothing_that_grows() -> None:
     # A mask is 512 bytes and a batch of logits 16 KiB: 3600 more images leave less than one batch behind.
     assert abs(taken[1] - taken[0]) < 16_000
     assert peak - taken[0] < 64_000
+
+
+def test_first_masks_are_those_of_the_first_batch_that_has_any() -> None:
+    def slowly(_: int) -> None:
+        Event().wait(0.01)
+
+    result = run(Numbered(12, (0, 1, 2, 3)), 4, Kept(slowly))
+    assert result.done == 8
+    assert 4 * 0.01 <= result.first_s < result.runtime_s
+    assert run(Numbered(4, (0, 1, 2, 3)), 4, Kept()).first_s == 0

@@ -30,3 +30,9 @@ def test_every_batch_is_copied_in_inferred_and_copied_out_in_turn() -> None:
 def test_images_that_are_all_bad_are_0_masks_per_second() -> None:
     result = plain(FakeEngine(), Numbered(2, (0, 1)), 1, 2)
     assert (result.samples, result.fps) == (0, 0.0)
+
+
+def test_reading_bad_images_takes_the_loop_s_time_wherever_they_stand() -> None:
+    result = plain(FakeEngine(), Numbered(8, (4, 5, 6, 7)), 4, 8)
+    assert result.samples == 4
+    assert sum(result.stages_s.values()) == pytest.approx(result.runtime_s, rel=1e-9)
