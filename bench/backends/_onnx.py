@@ -32,9 +32,13 @@ def shares(work: Iterable[tuple[str, float]]) -> dict[str, float]:
     return {name: amount / whole for name, amount in total.items() if amount}
 
 
-def multiply_adds(output: Sequence[int], weight: Sequence[int]) -> float:
-    """Return a convolution's multiply-adds from its output [B, C, H, W] and weight [C, C_in, kH, kW] shapes."""
-    return float(np.prod(output)) * float(np.prod(weight[1:]))
+def multiply_adds(values: Sequence[int], weight: Sequence[int]) -> float:
+    """Return a convolution's multiply-adds from its output [B, C, H, W] and weight [C, C_in / groups, kH, kW] shapes.
+
+    A transposed one's are from its input [B, C_in, H, W] and weight [C_in, C / groups, kH, kW]. OpenVINO has the groups
+    as an axis of their own before these four.
+    """
+    return float(np.prod(values)) * float(np.prod(weight[1 - len(values) :]))
 
 
 def kernels(model: onnx.ModelProto) -> dict[str, list[int]]:

@@ -136,12 +136,13 @@ def _convolutions(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _work(event: dict[str, Any], weights: dict[str, list[int]]) -> tuple[str, float]:
     """Return one profiled convolution's number format and multiply-adds."""
     inputs = [next(iter(item.items())) for item in event["args"]["input_type_shape"]]
+    transposed = str(event["args"]["op_name"]) == "ConvTranspose"
     output = next(iter(event["args"]["output_type_shape"][0].values()))
     # Kernels that keep their weights packed list no weight shape: those events carry the node's name.
     weight = next((shape for _, shape in inputs[1:] if len(shape) == 4), None)  # noqa: PLR2004 - a kernel has four axes
     if weight is None:
         weight = weights[max((name for name in weights if event["name"].startswith(name)), key=len)]
-    return _FORMATS.get(inputs[0][0], inputs[0][0]), multiply_adds(output, weight)
+    return _FORMATS.get(inputs[0][0], inputs[0][0]), multiply_adds(inputs[0][1] if transposed else output, weight)
 
 
 @cache

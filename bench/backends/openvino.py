@@ -184,7 +184,8 @@ def _formats(compiled: Any) -> dict[str, float]:  # noqa: ANN401 - the library i
     for kind, form, node in _layers(compiled):
         if kind in {"Convolution", "Deconvolution"}:
             weight = list(node.input(1).get_shape()) if len(node.inputs()) > 1 else [1, 1, 3, 3]
-            work.append((form, multiply_adds(list(node.output(0).get_shape()), weight)))
+            values = node.output(0) if kind == "Convolution" else node.input(0)
+            work.append((form, multiply_adds(list(values.get_shape()), weight)))
     return shares(work)
 
 
