@@ -1,0 +1,50 @@
+"""Graphs of networks that are built otherwise than the suite's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from bench.ranges import losses
+from models.graphs import calibration_ranges, export
+from models.images import normalise
+from models.quantize import CALIBRATIONS
+from tests.bench.networks import SIZE, sections
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGES = normalise(sections("calibration", 1).images)
+
+
+class Weighed(nn.Module):
+    """Weighs channels by a convolution along them, as ECA-Net does (Wang et al., 2020)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.along = nn.Conv1d(1, 1, 3, padding=1)
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, 2, H, W]."""
+        maps = self.first(image)
+        weights = self.along(maps.mean((2, 3))[:, None]).sigmoid()
+        logits: torch.Tensor = self.last(maps * weights.transpose(1, 2)[..., None])
+        return logits
+
+
+@pytest.mark.parametrize("kind", CALIBRATIONS)
+def test_maps_of_one_axis_are_calibrated_and_compared(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "fp32.onnx"
+    export(Weighed().eval(), SIZE, path)
+    name = next(node.input[0] for node in onnx.load(path).graph.node if "along" in node.name)
+    ranges = calibration_ranges(path, IMAGES, kind)
+    limit = float(np.max(np.abs(ranges[name].range_value)))
+    assert limit > 0
+    assert losses(path, IMAGES, {"own": {name: limit}}, [name], 1)["own"][name].signal_to_noise_db > 0
