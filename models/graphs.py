@@ -34,6 +34,8 @@ TYPED_OPSET = 19
 """The oldest opset whose Q/DQ operators take FP16 scales, as strongly typed networks need."""
 BF16_OPSET = 22
 """The oldest opset whose Conv takes BF16."""
+_IR_VERSION = 4
+"""The oldest form of the file whose weights need not be inputs."""
 
 INT8_KINDS = tuple(CALIBRATIONS)
 KINDS = ("fp32", "fp16", "bf16", *(f"{kind}{form}" for kind in INT8_KINDS for form in ("", "-typed", "-unsigned")))
@@ -77,7 +79,7 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
 
 def adopt(onnx_path: Path, path: Path) -> None:
     """Write a user's ONNX graph, external data included, as one checked file with constants as weights."""
-    _save(_constants_inlined(onnx.load(onnx_path)), path)
+    _save(_fixed_weights(_constants_inlined(onnx.load(onnx_path))), path)
 
 
 def to_fp16(fp32: Path, path: Path) -> None:
@@ -153,6 +155,17 @@ def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         weights[tensor.name] = tensor
         graph.initializer.append(tensor)
         graph.node.remove(node)
+    return model
+
+
+def _fixed_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take weights from the graph's inputs: a caller could change such, so that no runtime folds or quantizes them."""
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    images = [value for value in graph.input if value.name not in weights]
+    del graph.input[:]
+    graph.input.extend(images)
+    model.ir_version = max(model.ir_version, _IR_VERSION)
     return model
 
 

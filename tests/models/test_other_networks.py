@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 from bench.ranges import losses
-from models.graphs import calibration_ranges, export
+from models.graphs import adopt, calibration_ranges, export
 from models.images import normalise
 from models.quantize import CALIBRATIONS
 from tests.bench.networks import SIZE, sections
@@ -48,3 +49,21 @@ def test_maps_of_one_axis_are_calibrated_and_compared(tmp_path: Path, kind: str)
     limit = float(np.max(np.abs(ranges[name].range_value)))
     assert limit > 0
     assert losses(path, IMAGES, {"own": {name: limit}}, [name], 1)["own"][name].signal_to_noise_db > 0
+
+
+def test_weights_that_are_inputs_become_weights_alone(tmp_path: Path) -> None:
+    export(Weighed().eval(), SIZE, tmp_path / "plain.onnx")
+    model = onnx.load(tmp_path / "plain.onnx")
+    images = list(model.graph.input)
+    del model.graph.input[:]
+    weights = [helper.make_tensor_value_info(each.name, TensorProto.FLOAT, each.dims) for each in _floats(model)]
+    model.graph.input.extend([*weights, *images])
+    onnx.save(model, tmp_path / "theirs.onnx")
+    adopt(tmp_path / "theirs.onnx", tmp_path / "fp32.onnx")
+    assert [value.name for value in onnx.load(tmp_path / "fp32.onnx").graph.input] == ["image"]
+    found, plain = (calibration_ranges(tmp_path / name, IMAGES, "int8") for name in ("fp32.onnx", "plain.onnx"))
+    assert found["image"].range_value == plain["image"].range_value
+
+
+def _floats(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    return [each for each in model.graph.initializer if each.data_type == TensorProto.FLOAT]
