@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from models.unsigned import unsigned
 from models.variants import VARIANTS, shared_concat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -57,7 +58,7 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
     The batch is dynamic, height and width are fixed. The file is checked with `onnx.checker`.
     """
     wrapped = module if dtype is torch.float32 else _Typed(module, dtype).eval()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _plain_attention():
         # The TorchScript exporter is deprecated, but it alone writes opset 17 without a decomposition pass.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -119,6 +120,17 @@ def to_variant(graph: Path, steps: Sequence[str], path: Path) -> None:
 def calibration_ranges(fp32: Path, images: NDArray[np.float32], kind: str) -> Ranges:
     """Return activation ranges of the FP32 graph on normalised images [N, 1, H, W] for one INT8 kind."""
     return calibrate(fp32, images, kind)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Run the block with attention layers made of operators that ONNX has, not of PyTorch's own for inference."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _Typed(torch.nn.Module):

@@ -16,6 +16,7 @@ from models.graphs import adopt, calibration_ranges, export
 from models.images import normalise
 from models.quantize import CALIBRATIONS
 from tests.bench.networks import SIZE, sections
+from tests.models.test_graphs import module_logits, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,32 @@ class Weighed(nn.Module):
         weights = self.along(maps.mean((2, 3))[:, None]).sigmoid()
         logits: torch.Tensor = self.last(maps * weights.transpose(1, 2)[..., None])
         return logits
+
+
+class Attentive(nn.Module):
+    """Attends to all places of its maps, as the bottleneck of a U-Net with a transformer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 8, stride=8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.last = nn.ConvTranspose2d(8, 2, 8, stride=8)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, 2, H, W]."""
+        maps = self.first(image)
+        places = maps.flatten(2).transpose(1, 2)
+        mixed, _ = self.attention(places, places, places, need_weights=False)
+        logits: torch.Tensor = self.last(maps + mixed.transpose(1, 2).reshape(maps.shape))
+        return logits
+
+
+def test_attention_is_exported_and_computes_what_the_module_computes(tmp_path: Path) -> None:
+    module = Attentive().eval().requires_grad_(requires_grad=False)
+    export(module, SIZE, tmp_path / "fp32.onnx")
+    batch = np.concatenate([IMAGES, IMAGES[..., ::-1]])
+    np.testing.assert_allclose(run(tmp_path / "fp32.onnx", batch), module_logits(module, batch), atol=1e-4)
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 @pytest.mark.parametrize("kind", CALIBRATIONS)
