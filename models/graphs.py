@@ -71,7 +71,7 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
             output_names=["logits"],
             dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
         )
-    model = _constants_inlined(onnx.load(path))
+    model = _padded_plainly(_constants_inlined(onnx.load(path)))
     classes = model.graph.output[0].type.tensor_type.shape.dim
     for dim, value in zip(classes[2:], size, strict=True):
         dim.dim_value = value
@@ -167,6 +167,20 @@ def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         weights[tensor.name] = tensor
         graph.initializer.append(tensor)
         graph.node.remove(node)
+    return model
+
+
+def _padded_plainly(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write the padding of convolutions that keep the size (`padding="same"`) in numbers: ONNX Runtime wants them."""
+    for node in model.graph.node:
+        given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        if node.op_type == "Conv" and given.get("auto_pad") == b"SAME_UPPER" and set(given["strides"]) == {1}:
+            extents = zip(given["kernel_shape"], given["dilations"], strict=True)
+            totals = [(extent - 1) * dilation for extent, dilation in extents]
+            pads = [*(total // 2 for total in totals), *(total - total // 2 for total in totals)]
+            kept = [each for each in node.attribute if each.name not in {"auto_pad", "pads"}]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("pads", pads)])
     return model
 
 

@@ -67,6 +67,16 @@ def test_attention_is_exported_and_computes_what_the_module_computes(tmp_path: P
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 2), (2, 1), (4, 3)])
+def test_convolutions_that_keep_the_size_compute_what_the_module_computes(
+    tmp_path: Path, kernel: int, dilation: int
+) -> None:
+    dilated = nn.Conv2d(1, 4, (kernel, 3), padding="same", dilation=dilation)
+    module = nn.Sequential(dilated, nn.ReLU(), nn.Conv2d(4, 2, 1)).eval().requires_grad_(requires_grad=False)
+    export(module, SIZE, tmp_path / "fp32.onnx")
+    np.testing.assert_allclose(run(tmp_path / "fp32.onnx", IMAGES), module_logits(module, IMAGES), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", CALIBRATIONS)
 def test_maps_of_one_axis_are_calibrated_and_compared(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "fp32.onnx"
