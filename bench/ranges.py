@@ -134,5 +134,6 @@ def _sums(sample: NDArray[np.float32], limit: float) -> NDArray[np.float64]:
 
 
 def _thinned(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows, columns = (max(1, -(-size // _GRID)) for size in found.shape[2:])
-    return found[:, :, ::rows, ::columns]
+    steps = (slice(None, None, max(1, -(-size // _GRID))) for size in found.shape[2:])
+    grid = (slice(None), slice(None), *steps)
+    return found[grid]

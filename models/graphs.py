@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from models.unsigned import unsigned
 from models.variants import VARIANTS, shared_concat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -34,6 +35,8 @@ TYPED_OPSET = 19
 """The oldest opset whose Q/DQ operators take FP16 scales, as strongly typed networks need."""
 BF16_OPSET = 22
 """The oldest opset whose Conv takes BF16."""
+_IR_VERSION = 4
+"""The oldest form of the file whose weights need not be inputs."""
 
 INT8_KINDS = tuple(CALIBRATIONS)
 KINDS = ("fp32", "fp16", "bf16", *(f"{kind}{form}" for kind in INT8_KINDS for form in ("", "-typed", "-unsigned")))
@@ -55,7 +58,7 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
     The batch is dynamic, height and width are fixed. The file is checked with `onnx.checker`.
     """
     wrapped = module if dtype is torch.float32 else _Typed(module, dtype).eval()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _plain_attention():
         # The TorchScript exporter is deprecated, but it alone writes opset 17 without a decomposition pass.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -68,7 +71,7 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
             output_names=["logits"],
             dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
         )
-    model = _constants_inlined(onnx.load(path))
+    model = _padded_plainly(_constants_inlined(onnx.load(path)))
     classes = model.graph.output[0].type.tensor_type.shape.dim
     for dim, value in zip(classes[2:], size, strict=True):
         dim.dim_value = value
@@ -77,7 +80,7 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
 
 def adopt(onnx_path: Path, path: Path) -> None:
     """Write a user's ONNX graph, external data included, as one checked file with constants as weights."""
-    _save(_constants_inlined(onnx.load(onnx_path)), path)
+    _save(_fixed_weights(_constants_inlined(onnx.load(onnx_path))), path)
 
 
 def to_fp16(fp32: Path, path: Path) -> None:
@@ -119,6 +122,17 @@ def calibration_ranges(fp32: Path, images: NDArray[np.float32], kind: str) -> Ra
     return calibrate(fp32, images, kind)
 
 
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Run the block with attention layers made of operators that ONNX has, not of PyTorch's own for inference."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 class _Typed(torch.nn.Module):
     """The network in another type between a Cast from and a Cast to float32."""
 
@@ -153,6 +167,31 @@ def _constants_inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         weights[tensor.name] = tensor
         graph.initializer.append(tensor)
         graph.node.remove(node)
+    return model
+
+
+def _padded_plainly(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write the padding of convolutions that keep the size (`padding="same"`) in numbers: ONNX Runtime wants them."""
+    for node in model.graph.node:
+        given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        if node.op_type == "Conv" and given.get("auto_pad") == b"SAME_UPPER" and set(given["strides"]) == {1}:
+            extents = zip(given["kernel_shape"], given["dilations"], strict=True)
+            totals = [(extent - 1) * dilation for extent, dilation in extents]
+            pads = [*(total // 2 for total in totals), *(total - total // 2 for total in totals)]
+            kept = [each for each in node.attribute if each.name not in {"auto_pad", "pads"}]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("pads", pads)])
+    return model
+
+
+def _fixed_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take weights from the graph's inputs: a caller could change such, so that no runtime folds or quantizes them."""
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    images = [value for value in graph.input if value.name not in weights]
+    del graph.input[:]
+    graph.input.extend(images)
+    model.ir_version = max(model.ir_version, _IR_VERSION)
     return model
 
 

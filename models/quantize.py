@@ -95,8 +95,9 @@ def _thinned_collector(calibrator: Any) -> Any:  # noqa: ANN401 - the library is
 
 
 def _thinned(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows, columns = (max(1, -(-size // _GRID)) for size in found.shape[2:])
-    return found[:, :, ::rows, ::columns]
+    steps = (slice(None, None, max(1, -(-size // _GRID))) for size in found.shape[2:])
+    grid = (slice(None), slice(None), *steps)
+    return found[grid]
 
 
 def quantize(fp32: Path, ranges: Ranges) -> onnx.ModelProto:

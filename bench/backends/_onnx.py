@@ -35,9 +35,10 @@ def shares(work: Iterable[tuple[str, float]]) -> dict[str, float]:
 def multiply_adds(values: Sequence[int], weight: Sequence[int]) -> float:
     """Return a convolution's multiply-adds from its output [B, C, H, W] and weight [C, C_in / groups, kH, kW] shapes.
 
-    Of a transposed one from its input and weight [C_in, C / groups, kH, kW]: each input value goes to all of these.
+    A transposed one's are from its input [B, C_in, H, W] and weight [C_in, C / groups, kH, kW]. OpenVINO has the groups
+    as an axis of their own before these four.
     """
-    return float(np.prod(values)) * float(np.prod(weight[1:]))
+    return float(np.prod(values)) * float(np.prod(weight[1 - len(values) :]))
 
 
 def kernels(model: onnx.ModelProto) -> dict[str, list[int]]:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
 
+_CONVOLUTIONS = {
+    torch.ops.aten.conv2d.default,
+    torch.ops.aten.conv2d.padding,
+    torch.ops.aten.convolution.default,
+}
+"""Inference mode keeps the first two whole, the second where padding is a word; elsewhere the last arrives."""
+
 
 def add_work(by_format: dict[str, float], dtype: torch.dtype, output: torch.Tensor, weight: torch.Tensor) -> None:
     """Add one convolution's multiply-adds to those of its input's number format."""
@@ -38,8 +45,7 @@ class ConvolutionFlops(TorchDispatchMode):  # type: ignore[no-untyped-call] # to
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's signature
         """Run the operator and count it when it is a convolution."""
         result = func(*args, **(kwargs or {}))
-        # Inference mode keeps conv2d whole; elsewhere it arrives decomposed.
-        if func in {torch.ops.aten.conv2d.default, torch.ops.aten.convolution.default}:
+        if func in _CONVOLUTIONS:
             add_work(self.by_format, args[0].dtype, result, args[1])
         elif func is torch.ops.aten.conv_transpose2d.input:
             add_work(self.by_format, args[0].dtype, args[0], args[1])

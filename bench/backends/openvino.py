@@ -183,9 +183,8 @@ def _formats(compiled: Any) -> dict[str, float]:  # noqa: ANN401 - the library i
     work = []
     for kind, form, node in _layers(compiled):
         if kind in {"Convolution", "Deconvolution"}:
-            # Of groups the weight has an axis before the four of each.
-            weight = list(node.input(1).get_shape())[-4:] if len(node.inputs()) > 1 else [1, 1, 3, 3]
-            values = node.input(0) if kind == "Deconvolution" else node.output(0)
+            weight = list(node.input(1).get_shape()) if len(node.inputs()) > 1 else [1, 1, 3, 3]
+            values = node.output(0) if kind == "Convolution" else node.input(0)
             work.append((form, multiply_adds(list(values.get_shape()), weight)))
     return shares(work)
 

@@ -53,13 +53,25 @@ def run(options: argparse.Namespace) -> int:
         judged = [_judged(path, options.baseline, options.max_fps_drop) for path in runs]
         _check(judged, list(sweeps.values()))
         past = read_past(options.history) if options.history else None
-        limits = Limits(options.min_dice, options.max_latency_ms, options.max_memory)
+        limits = _limits(options)
         write_report(options.out, facts(judged, limits, list(sweeps.values()), past))
     except (RunFileError, BaselineError, OSError) as error:
         print(f"cannot report: {error}", file=sys.stderr)
         return 2
     print(f"wrote {options.out}")
     return 0
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    """Return what an engine must keep; `BaselineError` where no engine could, or every one would."""
+    if options.min_dice is not None and not 0 <= options.min_dice <= 1:
+        msg = f"--min-dice {options.min_dice:g}: must be a Dice, from 0 to 1"
+        raise BaselineError(msg)
+    for name, most in (("--max-latency-ms", options.max_latency_ms), ("--max-memory", options.max_memory)):
+        if most is not None and not most > 0:
+            msg = f"{name} {most:g}: must be above 0"
+            raise BaselineError(msg)
+    return Limits(options.min_dice, options.max_latency_ms, options.max_memory)
 
 
 def _judged(path: Path, baseline: Path | None, max_fps_drop: float | None) -> Judged:

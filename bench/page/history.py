@@ -45,7 +45,7 @@ def read_past(folder: Path) -> Past:
     if not runs:
         msg = f"--history {folder}: none of its {len(others)} JSON files is a run of this suite"
         raise RunFileError(msg)
-    return Past(folder.name, tuple(runs), tuple(others))
+    return Past(folder.resolve().name, tuple(runs), tuple(others))
 
 
 def history(judged: Judged, past: Past) -> History:

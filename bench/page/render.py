@@ -69,7 +69,9 @@ RENDERERS: dict[str, Callable[[Facts, Path | None], str]] = {".html": html, ".md
 def inert(text: str, most: int = 2000) -> str:
     """Return text that Markdown shows as it is: no markup, no HTML, no new line, no table cell, no mention."""
     flat = shortened(" ".join(str(text).split()), most).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"(?<![\w.])@(?=\w)", "@\u2060", re.sub(r"([\\`*\[\]|!~])", r"\\\1", flat))
+    # Within a word an underscore is one to Markdown, too.
+    marked = re.sub(r"([\\`*\[\]|!~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", flat)
+    return re.sub(r"(?<![\w.])@(?=\w)", "@\u2060", marked)
 
 
 def urgent(cases: Sequence[CaseFacts], most: int, recommended: str | None) -> list[CaseFacts]:

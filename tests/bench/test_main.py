@@ -141,6 +141,13 @@ def test_limit_that_is_no_share_is_refused(tmp_path: Path, stored: Path, share: 
     assert main(["report", str(run), f"--max-fps-drop={share}", "--out", str(tmp_path / "report.md")]) == 2
 
 
+@pytest.mark.parametrize("limit", ["--min-dice=98", "--min-dice=nan", "--max-latency-ms=-1", "--max-memory=nan"])
+def test_limit_that_means_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8)))
+    assert main(["report", str(run), limit, "--out", str(tmp_path / "report.md")]) == 2
+    assert f"cannot report: {limit.replace('=', ' ')}: must be" in capsys.readouterr().err
+
+
 def test_two_runs_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = write(tmp_path / "a.json", run_json(row_json(INT8), row_json("torch-fp32-b1")))
     other = run_json(row_json(INT8, fps=50.0, versions={"openvino": "2.0"}), machine={**MACHINE, "driver": "9"})

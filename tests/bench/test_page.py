@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from bench.__main__ import main
 from bench.baseline import save_baseline
 from bench.gate import judge_run
 from bench.page.facts import Facts, Judged, Limits, facts
-from bench.page.render import MARKDOWN_LIMIT, html, markdown
+from bench.page.render import MARKDOWN_LIMIT, html, inert, markdown
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, scores, write
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ def test_both_forms_tell_the_same_sentences_in_one_order() -> None:
         places = [text.index(part) for part in (found.runs[0].headline, "REGRESSION openvino", "Recommended")]
         assert places == sorted(places)
         assert "out of memory" in text
+
+
+@pytest.mark.parametrize("name", ["_worst_.png", "pkg.__main__:make", "a_b__c_", "torch_compile"])
+def test_underscores_of_a_name_are_no_emphasis(name: str) -> None:
+    text = inert(name)
+    assert text.replace("\\", "") == name
+    assert not re.search(r"(?<![\\A-Za-z])_|(?<!\\)_(?![A-Za-z])", text)
+    assert "\\" not in inert("torch_compile")
 
 
 def test_hostile_names_are_inert() -> None:

@@ -87,6 +87,13 @@ def event(key: str, kind: str, micros: float, *, shapes: Any = (), annotation: b
     )
 
 
+def test_a_convolution_whose_padding_is_a_word_is_counted() -> None:
+    conv = torch.nn.Conv2d(1, 2, 3, padding="same")
+    with _torch.arithmetic("fp32"), _torch_formats.ConvolutionFlops() as flops:
+        conv(torch.zeros(1, 1, 32, 32))
+    assert flops.by_format == {"fp32": 32 * 32 * 2 * 9}
+
+
 def test_time_on_a_cpu_is_each_operator_s_own() -> None:
     image = torch.zeros(1, 1, 32, 32)
     conv = torch.nn.Conv2d(1, 2, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,6 @@ from bench.page.history import Past, read_past
 from bench.page.render import html, markdown
 from tests.bench.page.rich import INT8
 from tests.bench.runs import GPU, baseline_of, row_json, run_json, run_of, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_history_is_of_the_same_machine_model_and_images_in_the_order_of_time(tmp_path: Path) -> None:
@@ -40,6 +37,12 @@ def test_history_is_of_the_same_machine_model_and_images_in_the_order_of_time(tm
         "1 of 4 runs in past are of another machine, model or image set.",
         "1 files in past are no runs of this suite, or damaged: other.json.",
     )
+
+
+def test_the_current_folder_is_named_as_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "gpu.json", run_json(row_json(INT8)))
+    monkeypatch.chdir(tmp_path)
+    assert read_past(Path()).folder == tmp_path.name
 
 
 def test_run_that_lies_in_its_own_history_counts_once(tmp_path: Path) -> None:
