@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.backends._onnx_tensors import values
+from models.quantize import thinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +27,6 @@ STEPS = 127
 """INT8 steps from zero to the end of a symmetric range."""
 _ROUNDING = 1 + 1e-5
 """Runs of one graph with other fusions differ in their last digits: that is no clipping."""
-_GRID = 128
-"""Values are taken from a regular grid of at most so many rows and columns of each map: neighbours say the same."""
 
 
 class RangesError(ValueError):
@@ -103,7 +102,7 @@ def losses(
     sums: dict[tuple[str, str], NDArray[np.float64]] = defaultdict(lambda: np.zeros(4))
     for found in values(graph, wanted, images, threads):
         for tensor, array in found.items():
-            sample = _thinned(array)
+            sample = thinned(array)
             for name, ranges in sets.items():
                 if tensor in ranges:
                     sums[name, tensor] += _sums(sample, ranges[tensor])
@@ -131,9 +130,3 @@ def _sums(sample: NDArray[np.float32], limit: float) -> NDArray[np.float64]:
         clipped = np.count_nonzero(np.abs(sample) > limit * _ROUNDING)
     squares = [float(np.square(part, dtype=np.float64).sum()) for part in (changed, sample)]
     return np.asarray([sample.size, clipped, *squares], dtype=np.float64)
-
-
-def _thinned(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    steps = (slice(None, None, max(1, -(-size // _GRID))) for size in found.shape[2:])
-    grid = (slice(None), slice(None), *steps)
-    return found[grid]

@@ -88,13 +88,14 @@ def _thinned_collector(calibrator: Any) -> Any:  # noqa: ANN401 - the library is
     collect = collector.collect
 
     def collect_thinned(maps: dict[str, list[NDArray[np.float32]]]) -> None:
-        collect({name: [_thinned(found) for found in arrays] for name, arrays in maps.items()})
+        collect({name: [thinned(found) for found in arrays] for name, arrays in maps.items()})
 
     collector.collect = collect_thinned
     return collector
 
 
-def _thinned(found: NDArray[np.float32]) -> NDArray[np.float32]:
+def thinned(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a regular grid of maps [B, C, ...]: at most 128 values of each axis, since neighbours say the same."""
     steps = (slice(None, None, max(1, -(-size // _GRID))) for size in found.shape[2:])
     grid = (slice(None), slice(None), *steps)
     return found[grid]

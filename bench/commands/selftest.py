@@ -13,6 +13,7 @@ from bench.abba import BUDGET_S, PARTS
 from bench.injected import score_injected
 from bench.replay import GATE, SIZES, curve, score
 from bench.speed import MOST_RUNS
+from bench.stream.writer import unwritable
 from bench.traces import Trace, TraceError, load
 from bench.turns import Turns
 
@@ -71,8 +72,8 @@ def _check(options: argparse.Namespace) -> None:
         if getattr(options, name) < 1:
             msg = f"--{name.replace('_', '-')} {getattr(options, name)}: a whole number from 1"
             raise TraceError(msg)
-    if options.out and not options.out.parent.is_dir():
-        msg = f"--out {options.out}: there is no folder {options.out.parent}"
+    if options.out and (fault := unwritable(options.out)):
+        msg = f"--out {options.out}: {fault}"
         raise TraceError(msg)
 
 

@@ -24,7 +24,7 @@ from bench.stored_images import stored_split
 from bench.stream.images import FileImages
 from bench.stream.measure import PLAIN_SAMPLES, Way, as_json, measure
 from bench.stream.show import progress, remarks, stage_table, throughput_table
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter, write_whole
+from bench.stream.writer import FolderError, MaskFolder, MaskWriter, unwritable, write_whole
 from models.files import image_files, read_image
 from models.graphs import GraphError
 from models.images import ImageError, from_folder
@@ -84,9 +84,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.json and (options.json.is_dir() or not options.json.parent.is_dir()):
-        what = "this is a folder" if options.json.is_dir() else f"there is no folder {options.json.parent}"
-        msg = f"--json {options.json}: {what}; give a file to write"
+    if options.json and (fault := unwritable(options.json)):
+        msg = f"--json {options.json}: {fault}"
         raise FolderError(msg)
     paths = image_files(options.images)
     size = _size(paths, options.bits)

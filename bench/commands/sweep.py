@@ -22,7 +22,7 @@ from bench.roofline.counts import count
 from bench.roofline.report import Roofline
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
-from bench.stream.writer import write_whole
+from bench.stream.writer import unwritable, write_whole
 from bench.sweep_lines import subject, sweep_line
 from models.images import ImageError
 from models.network import ModelError, load_network
@@ -85,11 +85,8 @@ def run(options: argparse.Namespace) -> int:
     status = 0
     try:
         for path in (options.json, options.plot):
-            if path and not path.parent.is_dir():
-                msg = f"{path}: there is no folder {path.parent}"
-                raise ValueError(msg)
-            if path and path.is_dir():
-                msg = f"{path}: this is a folder; name a file to write"
+            if path and (fault := unwritable(path)):
+                msg = f"{path}: {fault}"
                 raise ValueError(msg)
         if not 0 < options.seconds < float("inf"):
             msg = f"--seconds {options.seconds:g}: a number above 0"

@@ -19,6 +19,7 @@ from bench.machine import this_machine
 from bench.reference import reference_masks
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
+from bench.stream.writer import unwritable
 from bench.variants import combined, offered
 from models.network import load_network
 from models.unet import SizeError, check_size
@@ -63,8 +64,8 @@ def run(options: argparse.Namespace) -> int:
     """Print a line per variant; 2 where the backend cannot run the case or the plain engine cannot be built."""
     if options.stored:
         return _again(options.stored)
-    if options.json and not options.json.parent.is_dir():
-        return _refuse(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.json and (fault := unwritable(options.json)):
+        return _refuse(f"--json {options.json}: {fault}")
     case = Case(options.backend, options.precision, options.batch_size)
     device = _device(options.device)
     try:

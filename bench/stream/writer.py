@@ -127,6 +127,13 @@ def _save(path: Path, mask: NDArray[np.uint8]) -> None:
         part.unlink(missing_ok=True)
 
 
+def unwritable(path: Path) -> str | None:
+    """Return in words why no file can be written at a path, found out before the work that it is to hold, or None."""
+    if path.is_dir():
+        return "this is a folder; name a file to write"
+    return None if path.parent.is_dir() else f"there is no folder {path.parent}"
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
