@@ -11,11 +11,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 from torch import nn
 
 import bench.backends.onnxruntime as backend
-from bench.backend import BuildError, OutOfMemoryError
 from bench.backends import _ort
 from bench.backends._onnx import narrow_weights
 from bench.case import Case
@@ -123,79 +122,6 @@ def test_loading_an_engine_runs_no_second_session(source: NetworkSource, monkeyp
     assert len(sessions) == 1
 
 
-def test_silent_fall_back_from_the_gpu_is_an_error(source: NetworkSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_ort.PROVIDERS, "cuda", ["CPUExecutionProvider"])
-    options = _ort.session_options(1)
-    model = str(source.graph("fp32"))
-    assert _ort.open_session(model, "cpu", options)
-    with pytest.raises(BuildError, match="could not load its CUDA provider"):
-        _ort.open_session(model, "cuda", options)
-
-
-def test_a_provider_that_does_not_start_is_told_with_its_own_reason(
-    source: NetworkSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = Case("onnxruntime", "fp32", 4)
-    with open_engine(source, case) as opened:
-        folder = opened.folder
-    real = ort.InferenceSession._create_inference_session
-
-    def create(self: Any, providers: Any, *options: Any) -> None:
-        if providers == _ort.PROVIDERS["cuda"]:
-            raise RuntimeError(reasons[-1])
-        real(self, providers, *options)
-
-    reasons = ["CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"]
-    monkeypatch.setattr(ort.InferenceSession, "_create_inference_session", create)
-    on_gpu = SimpleNamespace(device="cuda", threads=1, image_size=source.image_size)
-    with pytest.raises(BuildError, match=r"could not start a session on cuda: CUDA failure 35: CUDA driver version"):
-        backend.load(on_gpu, case, folder)
-    reasons.append("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaStreamCreateWithFlags(&stream, ...)")
-    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \("):
-        backend.load(on_gpu, case, folder)
-
-
-@pytest.mark.parametrize(
-    ("text", "needs"),
-    [
-        (
-            "BFCArena::AllocateRawInternal Available memory of 9 is smaller than requested bytes of 3221225472",
-            "3.0 GiB",
-        ),
-        ("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 1610612736", "1.5 GiB"),
-        ("bad allocation", "(bad allocation)"),
-    ],
-)
-def test_memory_that_ran_out_is_told_with_what_it_needs(
-    source: NetworkSource, monkeypatch: pytest.MonkeyPatch, text: str, needs: str
-) -> None:
-    case = Case("onnxruntime", "fp32", 4)
-    with open_engine(source, case) as opened:
-        folder = opened.folder
-
-    def refuse(*_: object) -> None:
-        raise RuntimeError(text)
-
-    monkeypatch.setattr(backend, "open_session", refuse)
-    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \(") as caught:
-        backend.load(source, case, folder)
-    assert needs in str(caught.value)
-    monkeypatch.setattr(backend, "open_session", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        backend.load(source, case, folder)
-
-
-def test_memory_that_runs_out_in_a_profiled_run_is_told_at_building_and_at_timing_layers(
-    source: NetworkSource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    case = Case("onnxruntime", "fp32", 4)
-    with open_engine(source, case) as opened:
-        monkeypatch.setattr(backend, "profile", starved)
-        for work in (lambda: backend.build(source, case, tmp_path), opened.engine.layer_times):  # type: ignore[attr-defined] # beyond the contract
-            with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 4 \(needs about 262144.0 GiB more\)$"):
-                work()
-
-
 def test_launches_of_kernels_on_a_gpu_are_not_taken_for_the_layers_times(source: NetworkSource) -> None:
     case = Case("onnxruntime", "fp32", 1)
     with quick(), open_engine(source, case) as opened:
@@ -207,22 +133,6 @@ def test_launches_of_kernels_on_a_gpu_are_not_taken_for_the_layers_times(source:
     work = Work(())
     found = case_share(case, work, {"fp32": 1.0, "copy_bytes_per_s": 1.0}, 1.0, launches)
     assert (found["outside_layers"], found["bound_by"]) == (None, "arithmetic")
-
-
-def starved(*_: object, **_options: object) -> None:
-    """Have ONNX Runtime run a graph that needs more bytes than a process has addresses."""
-    graph = helper.make_graph(
-        [helper.make_node("Expand", ["x", "shape"], ["y"])],
-        "too large",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [helper.make_tensor("shape", TensorProto.INT64, [3], [1 << 16, 1 << 15, 1 << 15])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = _ort.session_options(1)
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    _ort.open_session(model.SerializeToString(), "cpu", options).run(None, {"x": np.ones(1, np.float32)})
 
 
 def test_the_logits_of_a_cpu_lie_at_one_address_and_copies_are_the_caller_s(source: NetworkSource) -> None:

@@ -1,0 +1,101 @@
+"""What becomes of TensorRT's messages and failures in building."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.backend import BuildError, OutOfMemoryError
+from tests.bench.test_trt_build import build
+from tests.bench.trt_api.fakes import Fakes, FakeSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    return Fakes(monkeypatch)
+
+
+def test_a_failing_build_repeats_tensorrts_errors(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [
+        ("WARNING", "odd"),
+        ("VERBOSE", "chatter"),
+        ("ERROR", "no implementation for node /inc/Conv"),
+    ]
+    with pytest.raises(BuildError) as caught:
+        build(fakes, FakeSource(tmp_path), "fp16")
+    assert str(caught.value).splitlines() == [
+        "tensorrt_weak-fp16-b2: TensorRT 8.6.0 cannot build the engine",
+        "TensorRT error: no implementation for node /inc/Conv",
+    ]
+
+
+def test_a_graph_that_does_not_parse_shows_the_parsers_message(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.parses = False
+    with pytest.raises(BuildError, match="cannot parse the graph fp32\nTensorRT error: No importer registered for op"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+def test_messages_of_one_case_do_not_show_up_in_the_next(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [("ERROR", "first")]
+    with pytest.raises(BuildError, match="first"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+    fakes.behaviour.says = []
+    with pytest.raises(BuildError, match="gave no message"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+@pytest.mark.parametrize(
+    ("message", "needs"),
+    [
+        (
+            "Tactic Device request: 40960MB Available: 20480MB. Device memory is insufficient to use tactic.",
+            "about 40.0",
+        ),
+        ("Skipping tactic 0 due to insufficient memory on requested size of 2147483648 detected", "about 2.0"),
+        ("Error Code 2: OutOfMemory (no further information)", "more than the 1.0"),
+    ],
+)
+def test_a_build_that_runs_out_of_memory_says_what_it_needs(
+    fakes: Fakes, tmp_path: Path, message: str, needs: str
+) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [("ERROR", message)]
+    with pytest.raises(OutOfMemoryError, match=rf"^out of memory at batch 2 \(needs {needs} GiB"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+PASSED_OVER = (
+    "WARNING",
+    "Tactic Device request: 40960MB Available: 20480MB. Device memory is insufficient to use tactic.",
+)
+
+
+def test_a_kernel_passed_over_for_memory_does_not_hide_another_error(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [PASSED_OVER, ("ERROR", "Error Code 4: node /inc/Conv has an invalid weight")]
+    with pytest.raises(BuildError, match="node /inc/Conv has an invalid weight"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+def test_no_kernel_left_after_some_were_passed_over_for_memory_is_out_of_memory(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [PASSED_OVER, ("ERROR", "Error Code 10: Could not find any implementation for node {..}.")]
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 40.0 GiB\)$"):
+        build(fakes, FakeSource(tmp_path), "fp16")
+
+
+def test_a_calibration_batch_that_does_not_fit_is_out_of_memory_and_leaves_nothing(
+    fakes: Fakes, tmp_path: Path
+) -> None:
+    fakes.device.limit_bytes = 100
+    source = FakeSource(tmp_path)
+    with pytest.raises(OutOfMemoryError, match="out of memory at batch 2"):
+        build(fakes, source, "int8")
+    assert fakes.device.used_bytes == 0
+    assert list(source.engine_folder.iterdir()) == []
