@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LEAVES = ("tensorrt", "tensorrt_weak", "torch2trt")
+"""Backends whose builder may run a layer at a higher precision than it was asked for (TensorRT 8.6 and weak typing)."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -165,9 +168,12 @@ def test_closed_engine_holds_nothing_though_closed_twice(lives: Lives) -> None:
 def test_achieved_precision_sums_to_1_and_is_the_label_s(lives: Lives) -> None:
     assert sum(lives.engine.achieved.values()) == pytest.approx(1)
     assert all(share > 0 for share in lives.engine.achieved.values())
-    if lives.cell.case.precision == "tf32" and lives.engine.achieved.keys() <= {"fp32", "tf32"}:
-        return  # TF32 is a leave: on a network this small, libraries find FP32's kernels as fast.
-    check_label(lives.cell.case, lives.engine)
+    case = lives.cell.case
+    if case.precision == "tf32" or case.backend in LEAVES:
+        # A leave, not an order: on a network this small, libraries find FP32's kernels as fast.
+        assert lives.engine.achieved.keys() <= {"fp32", "tf32", case.arithmetic}
+    else:
+        check_label(case, lives.engine)
 
 
 def test_engine_says_its_size(lives: Lives) -> None:
