@@ -126,11 +126,11 @@ def _references(engine: Engine) -> dict[str, weakref.ref[Any]]:
     """Return weak references to the engine's own parts: sessions, buffers, modules; not to what it was given."""
     given = (Case, NetworkSource, str, int, float, dict, tuple)
     # Until PyTorch's pull request 183403 a freed CUDA stream or event left weak references to it dangling: a crash.
-    given = (*given, torch.cuda.Stream, torch.cuda.Event)
+    dangling = (torch.cuda.Stream, torch.cuda.Event)
     held = {}
     for name, part in vars(engine).items():
         shared = inspect.isroutine(part) and not getattr(part, "__closure__", None)
-        if not isinstance(part, given) and not shared:
+        if not isinstance(part, given + dangling) and not shared:
             try:
                 held[name] = weakref.ref(part)
             except TypeError:
