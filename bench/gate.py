@@ -38,7 +38,7 @@ def judge_run(
     entries = {case: entry for case in run.rows if baseline and (entry := _entry(case, run, baseline))}
     found = {case: _differences(run.rows[case], run, entry, baseline) for case, entry in entries.items() if baseline}
     timed = {case: entry for case, entry in entries.items() if not found[case].speed}
-    speeds = changes([run, *others], timed)
+    speeds = changes([run, *others], timed, baseline.entries.values() if baseline else ())
     truth = _fp32_truth(run.rows.values())
     verdicts = []
     for case, row in run.rows.items():
@@ -93,6 +93,8 @@ def _compared(
         evidence += f"; waived to {-waiver.limit:.0%} until {waiver.expires}: {waiver.reason}"
     doubted = accuracy and (accuracy.faults or accuracy.doubts)
     names = [*differ.named, *(_rebuilt(row, entry) if doubted else ())]
+    if change and change.apart and speed and (speed.fault or speed.doubt):
+        names.append(_luck(change, entry))
     named = f"; {', '.join(names)}" if names else ""
     return Verdict(
         row.case,
@@ -110,6 +112,14 @@ def _rebuilt(row: Row, entry: BaselineEntry) -> list[str]:
     if not engine or len(entry.builds) != 1 or engine in entry.builds:
         return []
     return ["another build of the engine than the one that the baseline knows"]
+
+
+def _luck(change: Change, entry: BaselineEntry) -> str:
+    """Return how far builds are taken to lie apart, and how to know it better."""
+    told = f"of another build: builds lie {change.apart:.1%} apart (standard deviation"
+    if len(entry.builds) > 1:
+        return f"{told})"
+    return f"{told}; of this case's nothing is known: make baseline FRESH=1 finds out)"
 
 
 def _decided(speed: Speed | None, accuracy: Accuracy | None, differ: Differences) -> tuple[Status, str]:

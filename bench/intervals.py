@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bench.builds import Builds
     from bench.visits import Visit
 
     Matrix = Mapping[str, Sequence[Visit]]
@@ -77,6 +78,10 @@ class Change:
     """Degrees of freedom of the heaviest tails that `slowdown` can have."""
     spread: float
     """Standard deviation between process runs."""
+    apart: float
+    """Standard deviation between builds where old and new runs are of other ones; 0 where they are not, or untold."""
+    by_builds: bool
+    """Whether builds add more to the errors than runs do, so that further runs hardly make them less."""
     p_slower: float
     """Probability of so much slowness by chance, adjusted for the whole matrix."""
     p_faster: float
@@ -109,15 +114,21 @@ class Change:
         return 1 - math.exp(-self.slowdown - self.reach(0.95) * self.error_above)
 
 
-def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) -> dict[str, Change]:
-    """Return the change of each case from the old runs to the new; a case must be in one run of either at least."""
+def compare(
+    old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str], builds: Mapping[str, Builds] | None = None
+) -> dict[str, Change]:
+    """Return the change of each case from the old runs to the new; a case must be in one run of either at least.
+
+    `builds` tells of cases which engines their runs used: what other builds differ by widens their intervals.
+    """
     if not cases:
         return {}
     before, after = ([_figures(runs, case) for case in cases] for runs in (old, new))
     pairs = list(zip(before, after, strict=True))
     drift = np.array([statistics.median(new.canary) - statistics.median(old.canary) for old, new in pairs])
     slowdown = np.array([statistics.median(new.log_s) - statistics.median(old.log_s) for old, new in pairs])
-    variance, freedom = _spread(pairs)
+    engines = [_engines(pair, (builds or {}).get(case)) for case, pair in zip(cases, pairs, strict=True)]
+    variance, freedom = _spread(pairs, engines)
     counts = np.array([[len(part.log_s) for part in pair] for pair in pairs])
     # Rounds that scattered as much in the baseline's runs have shown there what that does to a run's figure; of a
     # single new run only its rounds tell how far it may be off, of several their own spread does.
@@ -128,7 +139,12 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
     machine = _machine_drift(old, new, cases)
     own = np.sign(drift - machine) * np.maximum(np.abs(drift - machine) - CANARY_REACH * _canary_spread(before), 0)
     noise = variance * median_variance(counts[:, 0]) + noisy * median_variance(counts[:, 1])
-    errors = [np.sqrt(noise + sum(np.maximum(sign * part, 0) ** 2 for part in (machine, own))) for sign in (1, -1)]
+    rebuilt = np.array([each.variance if each else 0.0 for each in engines])
+    freedom = _satterthwaite(
+        (noise, freedom), (rebuilt, np.array([each.freedom if each else math.inf for each in engines]))
+    )
+    widened = noise + rebuilt
+    errors = [np.sqrt(widened + sum(np.maximum(sign * part, 0) ** 2 for part in (machine, own))) for sign in (1, -1)]
     tail = tail_freedom(counts.min(axis=1))
     slower, faster = (
         holm(_by_chance(sign * slowdown / error, freedom, tail)) for sign, error in zip((1, -1), errors, strict=True)
@@ -141,13 +157,15 @@ def compare(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) 
             freedom=float(freedom[index]),
             tail=int(tail[index]),
             spread=math.sqrt(variance[index]),
+            apart=each.apart if each and rebuilt[index] else 0.0,
+            by_builds=bool(rebuilt[index] > noise[index]),
             p_slower=float(slower[index]),
             p_faster=float(faster[index]),
             cases=len(cases),
             runs=int(counts[index, 1]),
             canary_drift=float(drift[index]),
         )
-        for index, case in enumerate(cases)
+        for index, (case, each) in enumerate(zip(cases, engines, strict=True))
     }
 
 
@@ -247,13 +265,42 @@ def _canary_spread(before: Sequence[_Figures]) -> float:
     return max(math.sqrt(statistics.fmean(variances)) if variances else 0.0, _LEAST_SPREAD)
 
 
-def _spread(pairs: Sequence[tuple[_Figures, _Figures]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each case's moderated variance between runs, and the degrees of freedom that it has."""
+def _engines(pair: tuple[_Figures, _Figures], builds: Builds | None) -> Builds | None:
+    """Return the builds of a case's runs, or None where runs and builds cannot be told apart: what differs is of both.
+
+    So it is where each run has a build of its own, but for two runs alone, whose rounds tell what runs do.
+    """
+    if builds is None:
+        return None
+    runs = len(pair[0].log_s) + len(pair[1].log_s)
+    told_apart = runs > len(set(builds.old)) + len(set(builds.new)) or runs == 2  # noqa: PLR2004 - one of each
+    return builds if told_apart else None
+
+
+def _satterthwaite(*parts: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the degrees of freedom of a sum of variances, each with its own (Satterthwaite 1946)."""
+    total = sum(variance for variance, _ in parts)
+    return np.asarray(total**2 / sum(variance**2 / freedom for variance, freedom in parts))
+
+
+def _within(figures: _Figures, digests: Sequence[str]) -> list[list[float]]:
+    """Return a case's figures by the build that ran."""
+    return [[value for value, of in zip(figures.log_s, digests, strict=True) if of == each] for each in set(digests)]
+
+
+def _spread(
+    pairs: Sequence[tuple[_Figures, _Figures]], engines: Sequence[Builds | None]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each case's moderated variance between runs of one build, and the degrees of freedom that it has."""
     least = _LEAST_SPREAD**2
-    freedom = np.array([len(old.log_s) + len(new.log_s) - 2.0 for old, new in pairs])
+    alike = [
+        [*_within(old, each.old), *_within(new, each.new)] if each else [list(old.log_s), list(new.log_s)]
+        for (old, new), each in zip(pairs, engines, strict=True)
+    ]
+    freedom = np.array([float(sum(len(values) - 1 for values in found)) for found in alike])
     if not freedom.all():
         # One process each: only the rounds can speak, and they flatter. `compare` of single runs says so.
         within = [max(*old.within, *new.within, least) for old, new in pairs]
         return np.array(within), np.full(len(pairs), 7.0)
-    sums = [squares(old.log_s) + squares(new.log_s) for old, new in pairs]
+    sums = [sum(map(squares, found)) for found in alike]
     return moderated(np.maximum(np.array(sums) / freedom, least), freedom)

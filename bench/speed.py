@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.builds import builds_of
 from bench.entries import speed
 from bench.intervals import ALPHA, compare
 from bench.limits import ANCHOR_FPS_DROP, LEAST_FPS_DROP, MAX_FPS_DROP, SPREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bench.entries import BaselineEntry
     from bench.intervals import Change, Interval
@@ -23,6 +24,8 @@ MOST_RUNS = 7
 
 Five were too few in a simulation to see 2 % at a spread of 0.5 % in nine of ten trials.
 """
+ENOUGH_RUNS = 3
+"""The same where builds differ by more than runs do: one run that was far off does not decide, more tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,21 @@ class Speed:
     gain: str | None = None
 
 
-def changes(runs: Sequence[Run], entries: Mapping[str, BaselineEntry]) -> dict[str, Change]:
-    """Return the change of each case's speed from its entry to these runs, judged as one matrix."""
+def changes(
+    runs: Sequence[Run], entries: Mapping[str, BaselineEntry], stored: Iterable[BaselineEntry] = ()
+) -> dict[str, Change]:
+    """Return the change of each case's speed from its entry to these runs, judged as one matrix.
+
+    `stored` are all entries of the machine, which tell how far builds lie apart (default: those compared).
+    """
     cases = [case for case in entries if all(case in run.rows for run in runs)]
     # Entries accepted at different times may hold different numbers of runs, and only what was undecided was run again.
     old = _runs({case: [run.visits for run in entries[case].current.runs] for case in cases})
     new = [_blocks({case: run.rows[case].visits for case in cases}) for run in runs]
     for run in runs:
         new += _runs({case: [_in_blocks([visit]) for visit in run.rows[case].reruns] for case in cases})
-    return compare(old, new, cases)
+    compared = {case: entries[case] for case in cases}
+    return compare(old, new, cases, builds_of(runs, compared, list(stored) or list(compared.values())))
 
 
 def _runs(by_case: Mapping[str, Sequence[Sequence[Visit]]]) -> list[dict[str, Sequence[Visit]]]:
@@ -67,7 +76,7 @@ def limit_of(change: Change, given: float | None) -> float:
     """Return the loss of FPS a case may show: the one given, or what its machine's noise allows, 1 % to 5 %."""
     if given is not None:
         return given
-    return min(MAX_FPS_DROP, max(LEAST_FPS_DROP, SPREADS * change.spread))
+    return min(MAX_FPS_DROP, max(LEAST_FPS_DROP, SPREADS * math.hypot(change.spread, change.apart)))
 
 
 def is_slower(change: Change, given: float | None = None) -> bool:
@@ -80,7 +89,7 @@ def is_undecided(change: Change, given: float | None = None) -> bool:
 
     Half, so that a real loss of just its limit, of which chance hides a part, is hardly ever dropped at the first look.
     """
-    if change.runs >= MOST_RUNS:
+    if change.runs >= (ENOUGH_RUNS if change.by_builds else MOST_RUNS):
         return False
     return 1 - change.interval.ratio > limit_of(change, given) / 2 or is_doubtful(change, given)
 

@@ -49,6 +49,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"{case:32} {words(entries[case].fps, found[case].interval)}, {_sure(found[case])}; {dice}")
     for case in sorted({case for each in (*old, *new) for case in each.rows} - set(common)):
         print(f"{case:32} not in every run")
+    rebuilt = sum(found[case].apart > 0 for case in common)
+    if rebuilt:
+        print(f"- {rebuilt} of {len(common)} cases ran other builds: what builds differ by is in their intervals")
     if len(old) + len(new) < 3:  # noqa: PLR2004 - two runs of one thing at least
         print("- one process each: how far processes differ is unknown, and the intervals are of the rounds alone")
     return 0

@@ -1,0 +1,162 @@
+"""What rebuilding an engine does to its speed by luck: known answers, error rates by simulation, and the verdicts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from bench.__main__ import main
+from bench.builds import Builds, builds_of
+from bench.case import parse_case
+from bench.gate import Status, judge_run
+from bench.intervals import ALPHA, compare
+from bench.limits import BUILD_SPREAD, BUILD_SPREADS
+from bench.speed import ENOUGH_RUNS, is_undecided
+from bench.visits import Visit
+from tests.bench.runs import baseline_of, row_json, run_json, run_of, scores, stored, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.entries import BaselineEntry
+    from bench.intervals import Change, Matrix
+
+CASES = [f"case{index}" for index in range(20)]
+TRT = "tensorrt-int8-b1"
+WITHIN, APART = 0.002, 0.008
+"""Standard deviations between process runs of one build and between builds, as TensorRT's are on a GPU."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "share"),
+    [
+        ("aaa", "a", 0),  # the same build
+        ("aaa", "b", 2),  # one and one
+        ("aaa", "bbbb", 2),  # however many runs
+        ("aabbcc", "d", 1 + 1 / 3),
+        ("aabbcc", "a", 1 - 1 / 3),
+        ("aaaaab", "c", 1 + (25 + 1) / 36),
+        ("aaa", "bcd", 1 + 1 / 3),
+    ],
+)
+def test_builds_add_the_variance_of_a_difference_of_their_means(old: str, new: str, share: float) -> None:
+    builds = Builds(tuple(old), tuple(new), 0.01, math.inf)
+    assert builds.variance == pytest.approx(share * 0.01**2)
+    generator = np.random.default_rng(0)
+    luck = 0.01 * generator.normal(size=(40_000, 5))
+    means = [luck[:, ["abcde".index(digest) for digest in digests]].mean(axis=1) for digests in (old, new)]
+    assert float((means[1] - means[0]).var()) == pytest.approx(builds.variance, rel=0.05)
+
+
+def matrices(generator: np.random.Generator, builds: int, runs: int, loss: float = 0.0) -> list[Matrix]:
+    """Return runs of all cases, so many of each build; the first case lost this share of its FPS."""
+    found: list[Matrix] = []
+    for _ in range(builds):
+        engine = APART * generator.normal(size=len(CASES))
+        for _ in range(runs):
+            seconds = 0.01 * np.exp(engine + WITHIN * generator.normal(size=len(CASES)))
+            seconds[0] /= 1 - loss
+            found.append(
+                {case: (Visit((value,) * 3, (0.01, 0.01)),) for case, value in zip(CASES, seconds, strict=True)}
+            )
+    return found
+
+
+def judged(
+    generator: np.random.Generator, builds: int, loss: float = 0.0, *, runs: int = 1, told: bool = True
+) -> dict[str, Change]:
+    """Return what a rebuilt matrix is told to have changed by, against a baseline of three runs of each build."""
+    old, new = matrices(generator, builds, 3), matrices(generator, 1, runs, loss)
+    # As a baseline of so many builds of twenty cases would estimate it, but for one: there it is assumed.
+    freedom = math.inf if builds == 1 else (builds - 1) * len(CASES)
+    apart = APART * (1 if builds == 1 else math.sqrt(generator.chisquare(freedom) / freedom))
+    labels = tuple(str(index // 3) for index in range(len(old)))
+    known = Builds(labels, ("new",) * runs, apart, freedom)
+    return compare(old, new, CASES, dict.fromkeys(CASES, known) if told else None)
+
+
+@pytest.mark.parametrize("runs", [1, ENOUGH_RUNS])
+@pytest.mark.parametrize("builds", [1, 3])
+def test_rebuilt_engines_raise_few_alarms_and_losses_beyond_luck_are_seen(builds: int, runs: int) -> None:
+    generator = np.random.default_rng(7)
+    unchanged = [judged(generator, builds, runs=runs) for _ in range(300)]
+    assert sum(any(change.p_slower < ALPHA for change in found.values()) for found in unchanged) <= 300 * 2 * ALPHA
+    covered = [found[case].interval for found in unchanged for case in CASES]
+    assert 0.98 < sum(each.low <= 1 <= each.high for each in covered) / len(covered) < 1
+    lost = [judged(generator, builds, 0.08, runs=runs)[CASES[0]] for _ in range(100)]
+    assert all(change.by_builds for change in lost)
+    assert [is_undecided(change) for change in lost] == [runs < ENOUGH_RUNS] * 100
+    if runs == ENOUGH_RUNS:
+        assert sum(change.p_slower < ALPHA for change in lost) > 90
+
+
+def test_the_same_matrices_raise_alarms_where_builds_are_not_told() -> None:
+    generator = np.random.default_rng(7)
+    unchanged = [judged(generator, 1, told=False) for _ in range(100)]
+    assert sum(any(change.p_slower < ALPHA for change in found.values()) for found in unchanged) > 50
+
+
+def test_runs_of_a_build_each_are_not_told_apart_from_their_builds() -> None:
+    generator = np.random.default_rng(3)
+    old, new = matrices(generator, 10, 1), matrices(generator, 1, 1)
+    fresh = dict.fromkeys(CASES, Builds(tuple("abcdefghij"), ("new",), APART, 9.0))
+    assert compare(old, new, CASES, fresh) == compare(old, new, CASES)
+    assert not any(change.apart for change in compare(old, new, CASES, fresh).values())
+
+
+def entry_of(case: str, digests: str, apart: tuple[float, ...]) -> BaselineEntry:
+    (entry,) = stored([run_of(row_json(case, engine_digest=each)) for each in digests], apart).entries.values()
+    return entry
+
+
+def test_spread_between_builds_is_the_baseline_s_own_by_backend_or_what_is_assumed() -> None:
+    known = entry_of("tensorrt-int8-b4", "aabb", (1.0, 1.0, 1.02, 1.02))
+    steady = entry_of("tensorrt-int8-b8", "aabb", (1.0,) * 4)
+    cases = {case: entry_of(case, "aaa", (1.0,) * 3) for case in (TRT, "torch2trt-fp16-b1", "torch_compile-fp16-b1")}
+    again = [{"samples_s": [0.01, 0.01], "canary_s": [0.01, 0.01]}] * 2
+    rows = [row_json(case, engine_digest="z") for case in cases if case != TRT]
+    run = run_of(row_json(TRT, engine_digest="z", reruns=again), *rows)
+    found = builds_of([run], cases, [known, steady, *cases.values()])
+    own = math.log(1.02) / math.sqrt(2)
+    assert found[TRT] == Builds(("a",) * 3, ("z",) * 3, found[TRT].apart, 2)
+    assert found[TRT].apart == pytest.approx(own / math.sqrt(2))
+    assert found["torch2trt-fp16-b1"] == Builds(("a",) * 3, ("z",), BUILD_SPREAD, math.inf)
+    assert found["torch_compile-fp16-b1"].apart == BUILD_SPREADS["torch_compile"]
+    (noisier,) = builds_of(
+        [run_of(row_json(known.case, engine_digest="z"))], {known.case: known}, [known, steady]
+    ).values()
+    assert noisier.apart == pytest.approx(own)
+    assert builds_of([run_of(row_json(TRT))], {TRT: cases[TRT]}, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("case", "digest", "fps", "status"),
+    [
+        (TRT, "a", 98.0, Status.REGRESSION),
+        (TRT, "b", 98.0, Status.PASS),
+        (TRT, "b", 80.0, Status.REGRESSION),
+        ("torch_compile-fp16-b1", "a", 95.7, Status.REGRESSION),
+        ("torch_compile-fp16-b1", "b", 95.7, Status.INCONCLUSIVE),
+        ("onnxruntime-int8-b1", "b", 97.0, Status.REGRESSION),  # it searches no kernels
+    ],
+)
+def test_loss_that_rebuilding_explains_is_no_regression(case: str, digest: str, fps: float, status: Status) -> None:
+    dice = scores([[0.9999, 0.9999]] * 3)
+    baseline = baseline_of(row_json(case, engine_digest="a", dice_fp32=dice), apart=(0.999, 1.0, 1.0, 1.0, 1.001))
+    (found,) = judge_run(run_of(row_json(case, fps, engine_digest=digest, dice_fp32=dice)), baseline)
+    assert found.status is status
+    apart = BUILD_SPREADS.get(parse_case(case).backend, BUILD_SPREAD)
+    named = f"of another build: builds lie {apart:.1%} apart (standard deviation; of this case's nothing is known"
+    assert (named in found.evidence) is (digest == "b" and apart > 0 and status is not Status.PASS)
+
+
+def test_comparison_of_other_builds_says_that_it_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = (write(tmp_path / f"{each}.json", run_json(row_json(TRT, engine_digest=each))) for each in "ab")
+    assert main(["compare", str(a), str(b)]) == 0
+    assert "- 1 of 1 cases ran other builds" in capsys.readouterr().out
+    again = write(tmp_path / "again.json", run_json(row_json(TRT, 99.0, engine_digest="a")))
+    assert main(["compare", str(a), str(again)]) == 0
+    assert "other builds" not in capsys.readouterr().out
