@@ -57,7 +57,7 @@ lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI
 	$(VENV)/bin/shellcheck .ci/*
 
 baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5, FRESH=1: engines built anew for each, BASELINE=FILE)
-	for run in $$(seq $(RUNS)); do \
+	for run in $$(seq $(RUNS)); do $(if $(FRESH),rm -rf .bench_cache/baseline-$$run;) \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(if $(FRESH),--cache-dir .bench_cache/baseline-$$run) $(OPTIONS) || exit $$?; done
 	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$$REASON" $(if $(BASELINE),--baseline "$(BASELINE)")
 	rm -f $$(seq -f baseline-run-%g.json $(RUNS))

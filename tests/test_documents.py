@@ -40,6 +40,7 @@ BY_TEST = {
     "test_first_run_ends_with_two_commands_that_create_the_baseline",
     'make baseline REASON="..."': "tests/fixtures/test_first_baseline.py::"
     "test_first_run_ends_with_two_commands_that_create_the_baseline",
+    "make baseline FRESH=1": "tests/test_make.py::test_fresh_baseline_builds_the_engines_of_each_run_anew",
     ".ci/bench ARGUMENTS": "tests/test_ci.py::test_clean_run_exits_with_0_and_leaves_every_file",
     "pytest bench/ ARGUMENTS": "tests/test_ci.py::test_clean_run_exits_with_0_and_leaves_every_file",
     "python -m bench ab --a PLACE --b PLACE --cases CASE,...": "tests/bench/test_ab.py::"

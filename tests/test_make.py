@@ -70,6 +70,18 @@ def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(
     assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_fresh_baseline_builds_the_engines_of_each_run_anew(tmp_path: Path, fresh: bool) -> None:  # noqa: FBT001
+    earlier = tmp_path / ".bench_cache" / "baseline-2" / "engine"
+    earlier.mkdir(parents=True)
+    words = ["baseline", "RUNS=2", "PY=echo", "REASON=none", *(["FRESH=1"] if fresh else [])]
+    command = ["make", "-s", "-C", str(tmp_path), "-f", str(ROOT / "Makefile"), *words]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    caches = re.findall(r"baseline-run-(\d)\.json .*--cache-dir (\S+)", shown)
+    assert caches == ([(each, f".bench_cache/baseline-{each}") for each in "12"] if fresh else [])
+    assert earlier.exists() is not fresh
+
+
 def _install(folder: Path, *words: str) -> str:
     """Return what `make install` would do for the environment in a folder."""
     return subprocess.run(
