@@ -71,18 +71,23 @@ def builds_of(
     return builds
 
 
-def _kind(case: str) -> tuple[str, float]:
-    """Return which cases' builds are alike in how far they lie apart: the backend, and what is assumed of it."""
+def assumed(case: str) -> float:
+    """Return what builds of a case are taken to differ by, whatever a baseline holds: a share of the FPS."""
     parsed = parse_case(case)
     names = (f"{parsed.backend}-{parsed.arithmetic}", parsed.backend)
-    return parsed.backend, next((BUILD_SPREADS[name] for name in names if name in BUILD_SPREADS), BUILD_SPREAD)
+    return next((BUILD_SPREADS[name] for name in names if name in BUILD_SPREADS), BUILD_SPREAD)
 
 
-def _apart(assumed: float, alike: Sequence[Apart], own: Apart | None) -> tuple[float, int]:
+def _kind(case: str) -> tuple[str, float]:
+    """Return which cases' builds are alike in how far they lie apart: the backend, and what is assumed of it."""
+    return parse_case(case).backend, assumed(case)
+
+
+def _apart(prior: float, alike: Sequence[Apart], own: Apart | None) -> tuple[float, int]:
     """Return the standard deviation between builds of a case, and its degrees of freedom.
 
     What is assumed counts beside what the baseline holds: two builds of one case alone would say nothing of others.
     """
-    pooled = pooled_fps([Apart(assumed, BUILD_FREEDOM, 0.0), *alike])
+    pooled = pooled_fps([Apart(prior, BUILD_FREEDOM, 0.0), *alike])
     # A case whose own builds differ by more than the others' is not made steadier by them.
     return max(pooled.fps, own.fps if own else 0.0), pooled.freedom
