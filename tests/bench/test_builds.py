@@ -200,6 +200,13 @@ def test_loss_that_rebuilding_explains_is_no_regression(case: str, digest: str, 
     assert (named in found.evidence) is (digest == "b" and apart > 0 and status is not Status.PASS)
 
 
+def test_build_that_the_baseline_knows_is_not_called_another() -> None:
+    rows = [row_json(TRT, engine_digest=each) for each in "aabbcc"]
+    baseline = stored([run_of(row) for row in rows], (1.0, 1.001, 1.002, 1.003, 1.004, 1.005))
+    (found,) = judge_run(run_of(row_json(TRT, 80.0, engine_digest="a")), baseline)
+    assert "; one of the baseline's 3 builds: builds lie 0.7% apart (standard deviation)" in found.evidence
+
+
 def test_comparison_of_other_builds_says_that_it_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = (write(tmp_path / f"{each}.json", run_json(row_json(TRT, engine_digest=each))) for each in "ab")
     assert main(["compare", str(a), str(b)]) == 0
