@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,6 +199,19 @@ def test_loss_that_rebuilding_explains_is_no_regression(case: str, digest: str, 
     apart = BUILD_SPREADS.get(case.rpartition("-")[0], 0.0 if case.startswith("onnx") else BUILD_SPREAD)
     named = f"of another build: builds lie {apart:.1%} apart (standard deviation; of this case's nothing is known"
     assert (named in found.evidence) is (digest == "b" and apart > 0 and status is not Status.PASS)
+
+
+@pytest.mark.parametrize(("anchor", "status"), [("a", Status.REGRESSION), ("b", Status.PASS), ("", Status.REGRESSION)])
+def test_luck_of_the_anchor_s_build_is_no_loss_since_it(anchor: str, status: Status) -> None:
+    case, dice = "torch_compile-fp16-b1", scores([[0.9999, 0.9999]] * 3)
+    first, now = (
+        stored([run_of(row_json(case, fps, engine_digest=each, dice_fp32=dice))] * 3)
+        for fps, each in ((100.0, anchor), (87.0, "a"))
+    )
+    ((key, entry),) = now.entries.items()
+    drifted = replace(now, entries={key: replace(entry, anchor=first.entries[key].current)})
+    (found,) = judge_run(run_of(row_json(case, 87.0, engine_digest="a", dice_fp32=dice)), drifted)
+    assert (found.status, "since the anchor" in found.evidence) == (status, status is Status.REGRESSION)
 
 
 def test_build_that_the_baseline_knows_is_not_called_another() -> None:
