@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.entries import Baseline, entries_of
-from bench.fingerprint import differences, surroundings
+from bench.fingerprint import differences
 from bench.gate import judge_run
+from bench.judged_runs import unlike
 from bench.status import BAD, Status
 
 if TYPE_CHECKING:
@@ -111,20 +112,10 @@ def _check(runs: Sequence[Run]) -> None:
             odd = ", ".join(sorted(run.rows.keys() ^ first.rows.keys()))
             msg = f"runs 1 and {number} did not measure the same cases: {odd}"
             raise AcceptError(msg)
-        unlike = _unlike(first, run)
-        if unlike:
-            msg = f"runs 1 and {number} differ in more than noise: {unlike}"
+        why = unlike(first, run, versions=True)
+        if why:
+            msg = f"runs 1 and {number} differ in more than noise: {why}"
             raise AcceptError(msg)
-
-
-def _unlike(one: Run, other: Run) -> str:
-    for part in ("model", "images"):
-        if one.suite[part]["digest"] != other.suite[part]["digest"]:
-            return f"{part} {one.suite[part]} and {other.suite[part]}"
-    found = differences(surroundings(one), surroundings(other))
-    words = [*found.speed, *found.accuracy, *found.named]
-    changed = [case for case in one.rows if one.rows[case].info["versions"] != other.rows[case].info["versions"]]
-    return ", ".join(dict.fromkeys([*words, *(f"versions of {case}" for case in changed)]))
 
 
 def _check_machine(baseline: Baseline, run: Run) -> None:

@@ -94,7 +94,7 @@ def _compared(
     doubted = accuracy and (accuracy.faults or accuracy.doubts)
     names = [*differ.named, *(_rebuilt(row, entry) if doubted else ())]
     if change and change.apart and speed and (speed.fault or speed.doubt):
-        names.append(_luck(change, entry))
+        names.append(_luck(row, change, entry))
     named = f"; {', '.join(names)}" if names else ""
     return Verdict(
         row.case,
@@ -114,9 +114,11 @@ def _rebuilt(row: Row, entry: BaselineEntry) -> list[str]:
     return ["another build of the engine than the one that the baseline knows"]
 
 
-def _luck(change: Change, entry: BaselineEntry) -> str:
+def _luck(row: Row, change: Change, entry: BaselineEntry) -> str:
     """Return how far builds are taken to lie apart, and how to know it better."""
-    told = f"of another build: builds lie {change.apart:.1%} apart (standard deviation"
+    known = row.info["engine_digest"] in entry.builds
+    which = f"one of the baseline's {len(entry.builds)} builds" if known else "of another build"
+    told = f"{which}: builds lie {change.apart:.1%} apart (standard deviation"
     if len(entry.builds) > 1:
         return f"{told})"
     return f"{told}; of this case's nothing is known: make baseline FRESH=1 finds out)"

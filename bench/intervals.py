@@ -78,8 +78,8 @@ class Change:
     """Degrees of freedom of the heaviest tails that `slowdown` can have."""
     spread: float
     """Standard deviation between process runs."""
-    apart: float
-    """Standard deviation between builds where old and new runs are of other ones; 0 where they are not, or untold."""
+    builds: Builds | None
+    """The engines of old and new runs; None where they are not told, or not to be told apart from runs."""
     by_builds: bool
     """Whether builds add more to the errors than runs do, so that further runs hardly make them less."""
     p_slower: float
@@ -90,6 +90,11 @@ class Change:
     """Process runs on the new side."""
     canary_drift: float
     """Drift of the canary's seconds beside this case, as a logarithm; 0 where it was not timed."""
+
+    @property
+    def apart(self) -> float:
+        """Standard deviation between builds, 0 where old and new runs are not of other ones, or builds are not told."""
+        return self.builds.apart if self.builds and self.builds.variance else 0.0
 
     def reach(self, share: float) -> float:
         """Return how many standard errors beyond `slowdown` that share of what is possible lies."""
@@ -157,7 +162,7 @@ def compare(
             freedom=float(freedom[index]),
             tail=int(tail[index]),
             spread=math.sqrt(variance[index]),
-            apart=each.apart if each and rebuilt[index] else 0.0,
+            builds=each,
             by_builds=bool(rebuilt[index] > noise[index]),
             p_slower=float(slower[index]),
             p_faster=float(faster[index]),

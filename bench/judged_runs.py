@@ -34,18 +34,22 @@ def read_alike(paths: Sequence[Path]) -> list[Run]:
         if run.suite["checksum"] in {other.suite["checksum"] for other in runs[:number]}:
             msg = f"{path}: the same run is given twice: each must be of a process of its own"
             raise RunFileError(msg)
-        unlike = _unlike(runs[0], run)
-        if unlike:
-            msg = f"{path}: not a run of what {paths[0]} is of ({unlike}): runs of one thing alone can be put together"
+        why = unlike(runs[0], run)
+        if why:
+            msg = f"{path}: not a run of what {paths[0]} is of ({why}): runs of one thing alone can be put together"
             raise RunFileError(msg)
     return runs
 
 
-def _unlike(one: Run, other: Run) -> str:
-    """Return why two runs are not of one thing, in words, or nothing; versions may differ."""
+def unlike(one: Run, other: Run, *, versions: bool = False) -> str:
+    """Return why two runs are not of one thing, or nothing; `versions`: what is only named may not differ either."""
     found = differences(surroundings(one), surroundings(other))
     parts = [part for part in ("model", "images") if one.suite[part]["digest"] != other.suite[part]["digest"]]
-    return ", ".join(dict.fromkeys([*(f"other {part}" for part in parts), *found.speed, *found.accuracy]))
+    words = [*(f"other {part}" for part in parts), *found.speed, *found.accuracy]
+    if versions:
+        changed = [case for case in one.rows if one.rows[case].info["versions"] != other.rows[case].info["versions"]]
+        words += [*found.named, *(f"versions of {case}" for case in changed)]
+    return ", ".join(dict.fromkeys(words))
 
 
 def untimed(run: Run) -> bool:

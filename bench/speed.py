@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.builds import builds_of
@@ -129,8 +129,13 @@ def words(old_fps: float, interval: Interval) -> str:
 def _since_anchor(change: Change, entry: BaselineEntry) -> str | None:
     if entry.anchor is None:
         return None
-    first = speed(entry.case, entry.anchor)
-    ratio = entry.fps * change.interval.high / first
+    first, luck = speed(entry.case, entry.anchor), 0.0
+    engines = tuple(run.engine for run in entry.anchor.runs)
+    if change.builds and all(engines):
+        # The runs may be of the present record's build and the anchor of another.
+        luck = max(replace(change.builds, old=engines).variance - change.builds.variance, 0.0)
+    high = math.exp(-change.slowdown + change.reach(0.995) * math.sqrt(change.error**2 + luck))
+    ratio = entry.fps * high / first
     if 1 - ratio <= ANCHOR_FPS_DROP:
         return None
     now = entry.fps * change.interval.ratio

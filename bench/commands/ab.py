@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scipy.stats import binomtest
 
 from bench.abba import BUDGET_S, MARGIN, PARTS, confirmed, measure
+from bench.builds import assumed
 from bench.case import parse_case
 from bench.fingerprint import differences
 from bench.sequential import differs
@@ -31,7 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--a", required=True, metavar="PLACE", help="a Python interpreter, or a checkout of the suite")
     parser.add_argument(
-        "--b", required=True, metavar="PLACE", help="another interpreter or checkout, the one in question"
+        "--b",
+        required=True,
+        metavar="PLACE",
+        help="another interpreter or checkout, the one in question; where it runs another build of an engine than A, "
+        "a builder that times kernels may have made it slower by luck",
     )
     parser.add_argument("--cases", required=True, help="cases to time, such as openvino-int8-b4,torch-fp32-b1")
     parser.add_argument(
@@ -106,6 +111,12 @@ def _told(case: str, found: Settled) -> bool:
     by = "" if found.rounds == "fastest" else " by the median rounds, not by the fastest"
     change = f"{ratio:+.1%} FPS ({low:+.1%} to {high:+.1%}){by}"
     print(f"{case:32} B {verdict}: {change}, {found.pairs} pairs, {found.seconds:.0f} s", flush=True)
+    if differs(found.verdict) and assumed(case):
+        print(
+            f"- of these engines: if they are two builds, luck alone makes such differ by {assumed(case):.1%} (standard"
+            " deviation), and another --cache-dir builds both anew",
+            flush=True,
+        )
     return found.verdict == "slower"
 
 

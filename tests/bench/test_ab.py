@@ -169,6 +169,11 @@ def test_command_prints_a_verdict_per_case(checkout: Path, capsys: pytest.Captur
     assert "B is slower: -3.8% FPS" in text
     assert "median" not in text
     assert "- CPU x -> y" in text
+    assert "two builds" not in text
+    assert main(["ab", "--a", place, "--b", str(slower.parent), "--cases", "tensorrt-fp32-b1"]) == 1
+    assert (
+        "if they are two builds, luck alone makes such differ by 0.8% (standard deviation)" in capsys.readouterr().out
+    )
     (slower / "worker.py").write_text(worker.replace("[0.5, 0.25]", "[0.5, 0.25, 0.5]"))
     assert main(["ab", "--a", place, "--b", str(slower.parent), "--cases", "openvino-fp32-b1"]) == 1
     assert "B is slower: -25.0% FPS (-25.0% to -25.0%) by the median rounds, not by the f" in capsys.readouterr().out
