@@ -68,6 +68,10 @@ def _tf32_share(run: Callable[[], object]) -> float:
 
 def prove_tf32(engine: TorchEngine, device: str) -> None:
     """Split a GPU engine's FP32 share into FP32 and TF32, which PyTorch's own types do not tell apart."""
-    if device == "cuda" and "fp32" in engine.achieved:
-        share = _tf32_share(engine.enqueue)
-        engine.achieved = {name: part for name, part in (("fp32", 1 - share), ("tf32", share)) if part > 0}
+    if device != "cuda" or "fp32" not in engine.achieved:
+        return
+    share = _tf32_share(engine.enqueue)
+    split = {"fp32": 1 - share, "tf32": share}
+    whole = engine.achieved["fp32"]
+    others = {name: part for name, part in engine.achieved.items() if name != "fp32"}
+    engine.achieved = others | {name: whole * part for name, part in split.items() if part > 0}
