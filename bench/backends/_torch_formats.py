@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
 
+_UNSEEN = "fp32 or tf32 (PyTorch's profiler saw no convolution kernel)"
+
 _CONVOLUTIONS = {
     torch.ops.aten.conv2d.default,
     torch.ops.aten.conv2d.padding,
@@ -52,8 +54,11 @@ class ConvolutionFlops(TorchDispatchMode):  # type: ignore[no-untyped-call] # to
         return result
 
 
-def _tf32_share(run: Callable[[], object]) -> float:
-    """Return the share of the convolution kernels' time on the GPU spent in kernels that are named as TF32."""
+def _tf32_share(run: Callable[[], object]) -> float | None:
+    """Return the share of the convolution kernels' time on the GPU spent in kernels that are named as TF32.
+
+    None where the profiler saw no such kernel: then nothing is known.
+    """
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         run()
         torch.cuda.synchronize()
@@ -63,7 +68,7 @@ def _tf32_share(run: Callable[[], object]) -> float:
         if any(word in name for word in ("conv", "fprop", "gemm", "winograd", "cutlass")):
             times["tf32" in name or "s1688" in name] += float(event.device_time_total)
     total = sum(times.values())
-    return times[True] / total if total else 0.0
+    return times[True] / total if total else None
 
 
 def prove_tf32(engine: TorchEngine, device: str) -> None:
@@ -71,7 +76,7 @@ def prove_tf32(engine: TorchEngine, device: str) -> None:
     if device != "cuda" or "fp32" not in engine.achieved:
         return
     share = _tf32_share(engine.enqueue)
-    split = {"fp32": 1 - share, "tf32": share}
+    split = {_UNSEEN: 1.0} if share is None else {"fp32": 1 - share, "tf32": share}
     whole = engine.achieved["fp32"]
     others = {name: part for name, part in engine.achieved.items() if name != "fp32"}
     engine.achieved = others | {name: whole * part for name, part in split.items() if part > 0}

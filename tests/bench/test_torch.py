@@ -13,7 +13,7 @@ from bench.backend import OutOfMemoryError
 from bench.backends import _torch, _torch_formats, onnxruntime
 from bench.backends._torch_profile_run import operator_seconds
 from bench.case import Case
-from bench.engines import open_engine
+from bench.engines import LabelError, check_label, open_engine
 from tests.bench.networks import quick, tiny_source
 from tests.bench.test_trt_run import no_room
 
@@ -52,6 +52,21 @@ def test_tf32_is_told_from_fp32_by_the_kernels_and_no_format_is_named_that_did_n
     engine: Any = Ran(before)
     _torch_formats.prove_tf32(engine, device)
     assert engine.achieved == after
+
+
+def test_fp32_is_not_proved_where_the_profiler_sees_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[SimpleNamespace] = [SimpleNamespace(key="elementwise", device_time_total=9.0)]
+    profile = SimpleNamespace(key_averages=lambda: seen)
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: nullcontext(profile))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    engine: Any = Ran({"fp32": 1.0})
+    _torch_formats.prove_tf32(engine, "cuda")
+    with pytest.raises(LabelError, match="PyTorch's profiler saw no convolution kernel"):
+        check_label(Case("torch", "fp32", 1), engine)
+    seen.append(SimpleNamespace(key="implicit_convolve_sgemm", device_time_total=9.0))
+    engine = Ran({"fp32": 1.0})
+    _torch_formats.prove_tf32(engine, "cuda")
+    check_label(Case("torch", "fp32", 1), engine)
 
 
 CONV, LAUNCH, REGION = "aten::cudnn_convolution", "cudaGraphLaunch", "Torch-Compiled Region"
