@@ -17,18 +17,24 @@ _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", 
 
 _UNSEEN = "fp32 or tf32 (PyTorch's profiler saw no convolution kernel)"
 
-_CONVOLUTIONS = {
-    torch.ops.aten.conv2d.default,
-    torch.ops.aten.conv2d.padding,
-    torch.ops.aten.convolution.default,
-}
-"""Inference mode keeps the first two whole, the second where padding is a word; elsewhere the last arrives."""
+TRANSPOSED = 6
+"""Where `aten.convolution`, which all convolutions become outside inference mode, is told that it is transposed."""
+_PLAIN = {torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}
+"""Inference mode keeps these whole, the second where padding is a word."""
 
 
-def add_work(by_format: dict[str, float], dtype: torch.dtype, output: torch.Tensor, weight: torch.Tensor) -> None:
-    """Add one convolution's multiply-adds to those of its input's number format."""
-    name = _NAMES.get(dtype, str(dtype))
-    by_format[name] = by_format.get(name, 0.0) + float(output.numel()) * math.prod(weight.shape[1:])
+def add_work(
+    by_format: dict[str, float], image: torch.Tensor, weight: torch.Tensor, output: torch.Tensor, *, transposed: bool
+) -> None:
+    """Add one convolution's multiply-adds to those of its input's number format.
+
+    Every weight takes part once at each place of the output, or of a transposed convolution's input: in whatever order
+    a library has packed the weights.
+    """
+    maps = image if transposed else output
+    channels = maps.shape[1 - len(weight.shape)]
+    name = _NAMES.get(image.dtype, str(image.dtype))
+    by_format[name] = by_format.get(name, 0.0) + maps.numel() / channels * math.prod(weight.shape)
 
 
 def as_shares(by_format: Mapping[str, float]) -> dict[str, float]:
@@ -47,10 +53,12 @@ class ConvolutionFlops(TorchDispatchMode):  # type: ignore[no-untyped-call] # to
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's signature
         """Run the operator and count it when it is a convolution."""
         result = func(*args, **(kwargs or {}))
-        if func in _CONVOLUTIONS:
-            add_work(self.by_format, args[0].dtype, result, args[1])
+        if func in _PLAIN:
+            add_work(self.by_format, args[0], args[1], result, transposed=False)
         elif func is torch.ops.aten.conv_transpose2d.input:
-            add_work(self.by_format, args[0].dtype, args[0], args[1])
+            add_work(self.by_format, args[0], args[1], result, transposed=True)
+        elif func is torch.ops.aten.convolution.default:
+            add_work(self.by_format, args[0], args[1], result, transposed=args[TRANSPOSED])
         return result
 
 
