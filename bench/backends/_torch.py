@@ -51,6 +51,12 @@ def _unsupported_on_cpu(precision: str) -> str | None:
     return None
 
 
+def versions() -> dict[str, str]:
+    """Return PyTorch's version and, where there is a GPU, that of cuDNN, which chooses its convolutions' kernels."""
+    cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call] # torch's own
+    return {"torch": str(torch.__version__), **({} if cudnn is None else {"cudnn": str(cudnn)})}
+
+
 @contextmanager
 def arithmetic(precision: str) -> Iterator[None]:
     """Run the block without gradients, with TF32 only where it is asked for: FP32 means FP32."""

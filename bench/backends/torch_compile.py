@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch._inductor
 from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
+from bench.backends import _torch
 from bench.backends._compiler_files import compiler_cache, copy_compiled, leave_probes, scratch
 from bench.backends._torch import (
     HALF,
@@ -48,10 +51,12 @@ def supports(case: Case, device: str) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide the compiled code."""
-    found = {"torch": str(torch.__version__)}
+    """Return the versions that decide the compiled code: PyTorch's, and where there is a GPU, cuDNN's and Triton's."""
+    found = _torch.versions()
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
+    if torch.cuda.is_available() and find_spec("triton") is not None:
+        found["triton"] = str(import_module("triton").__version__)
     return found
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from bench.backend import OutOfMemoryError
-from bench.backends import _torch, _torch_formats, onnxruntime
+from bench.backends import _torch, _torch_formats, onnxruntime, torch_compile
+from bench.backends import torch as eager
 from bench.backends._torch_profile_run import operator_seconds
 from bench.case import Case
 from bench.engines import LabelError, check_label, open_engine
@@ -67,6 +68,19 @@ def test_fp32_is_not_proved_where_the_profiler_sees_no_kernel(monkeypatch: pytes
     engine = Ran({"fp32": 1.0})
     _torch_formats.prove_tf32(engine, "cuda")
     check_label(Case("torch", "fp32", 1), engine)
+
+
+def test_an_upgrade_of_cudnn_or_triton_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: Any = torch_compile
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91900)
+    monkeypatch.setattr(compiled, "find_spec", lambda _: "found")
+    monkeypatch.setattr(compiled, "import_module", lambda _: SimpleNamespace(__version__="3.6.0"))
+    assert eager.versions() == {"torch": torch.__version__, "cudnn": "91900"}
+    assert {"torch": torch.__version__, "cudnn": "91900", "triton": "3.6.0"}.items() <= compiled.versions().items()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert eager.versions() == {"torch": torch.__version__}
+    assert not {"cudnn", "triton"} & compiled.versions().keys()
 
 
 CONV, LAUNCH, REGION = "aten::cudnn_convolution", "cudaGraphLaunch", "Torch-Compiled Region"
