@@ -57,7 +57,7 @@ def resizes(graph: Path, ranges: Ranges) -> list[Resized]:
 def with_read_ranges(cache: bytes, found: Sequence[Resized]) -> bytes:
     """Return a TensorRT calibration cache in which what a resize makes has the range of what it reads.
 
-    Interpolation makes no value beyond those it reads, so that nothing is clipped.
+    Linear interpolation makes no value beyond those it reads: nothing is clipped. Of a cubic one, what overshoots is.
     """
     scales = {each.tensor: struct.pack("!f", each.read / STEPS).hex() for each in found}
     lines = cache.decode().split("\n")

@@ -20,8 +20,8 @@ def unsigned(model: onnx.ModelProto) -> onnx.ModelProto:
     1.32 runs every convolution in FP32, at 0.28 of the FPS (unet-small, 512x512, a CPU with VNNI). OpenVINO 2026.4
     runs the signed graph in INT8 at 0.92 of the FPS, with a Dice of 0.935 against FP32's masks in place of 0.997. The
     calibrated range stays: INT8's positive half becomes all of UINT8, at half the scale. A convolution followed by
-    Resize has no Q in the signed graph and would run in FP32; it gets the scale of the concatenation it ends in, whose
-    range holds its own, since interpolation never leaves a range.
+    Resize has no Q in the signed graph and would run in FP32; it gets the scale of the concatenation it ends in. What
+    linear interpolation makes lies within the range of what it reads, so that at most peaks are clipped.
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -48,7 +48,12 @@ def unsigned(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _non_negative(graph: onnx.GraphProto) -> frozenset[str]:
-    """Return the tensors that cannot be negative: ReLU's outputs and what pools, interpolates or joins only such."""
+    """Return the tensors that are not to be negative: ReLU's outputs and what pools, interpolates or joins only such.
+
+    A cubic resize overshoots beside edges, and what it makes below 0 is clipped. Kept, it makes the maps that it joins
+    signed: of a U-Net of width 4 at 64x64 ONNX Runtime then ran 11 % in FP32 (Dice 0.993 -> 0.995), and OpenVINO's Dice
+    fell from 0.994 to 0.982.
+    """
     found: set[str] = set()
     for node in graph.node:  # in topological order
         data = [name for name in node.input[: None if node.op_type == "Concat" else 1] if name]

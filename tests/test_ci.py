@@ -16,7 +16,7 @@ from bench.baseline import load_baseline, save_baseline
 from bench.entries import Acceptance
 from bench.results import read_run
 from bench.visits import Visit
-from tests.fixtures.sessions import BENCH, QUICK, Desk, on_one_core
+from tests.fixtures.sessions import BENCH, ON_CPU, QUICK, Desk, on_one_core
 
 ROOT = Path(__file__).parents[1]
 ONE = ("--backends=openvino", "--precisions=fp32", "--batch-sizes=1", "--image-size=64")
@@ -33,7 +33,7 @@ class Job:
         """Run the script on one tiny case."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
         own = {"PY": sys.executable, "OUT": str(out), "PYTHONPATH": str(self.desk.folder), **variables}
-        asked = (*QUICK, *self.desk.model, *ONE, "--samples=2", f"--cache-dir={self.desk.cache}", *arguments)
+        asked = (*ON_CPU, *QUICK, *self.desk.model, *ONE, "--samples=2", f"--cache-dir={self.desk.cache}", *arguments)
         return subprocess.run(
             [ROOT / ".ci" / "bench", *asked],
             cwd=self.desk.folder,

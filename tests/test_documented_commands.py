@@ -28,7 +28,7 @@ from bench.results import read_run
 from tests.bench.networks import SIZE, quick, trained
 from tests.documents import ROOT
 from tests.fixtures.matrix import ONE
-from tests.fixtures.sessions import FACTORY, QUICK, Desk, read
+from tests.fixtures.sessions import FACTORY, ON_CPU, QUICK, Desk, read
 
 TINY = ("--image-size=64", "--samples=2", "--model=mypackage.nets:make", "--weights=best.pt")
 RUN: dict[str, tuple[str, ...]] = {
@@ -91,11 +91,11 @@ class Place:
             return session.status
         with contextlib.ExitStack() as stack:
             stack.enter_context(pytest.MonkeyPatch.context()).chdir(self.desk.folder)
-            cache = f"--cache-dir={self.desk.cache}"
+            own = [*ON_CPU, f"--cache-dir={self.desk.cache}"]
             stack.enter_context(quick())
             if words[2] == "models.train":
-                return models.train.main(words[3:])
-            return main([*words[3:], *([cache] if words[3] in {"stream", "sweep", "variants", "trace"} else [])])
+                return models.train.main([*words[3:], *ON_CPU])
+            return main([*words[3:], *(own if words[3] in {"stream", "sweep", "variants", "trace"} else [])])
 
 
 @pytest.fixture(scope="module")

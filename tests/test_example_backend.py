@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.documents import ROOT, example
-from tests.fixtures.sessions import QUICK, on_one_core
+from tests.fixtures.sessions import ON_CPU, QUICK, on_one_core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measur
 
     shown = run("pytest tests/bench/test_conformance.py -k onnx_reference", "-q")
     assert int(re.findall(r"(\d+) passed", shown)[0]) >= 2 * 13
-    cache = (f"--cache-dir={tmp_path / 'cache'}", "--model=unet-small", "--image-size=32", "-kinference")
+    cache = (*ON_CPU, f"--cache-dir={tmp_path / 'cache'}", "--model=unet-small", "--image-size=32", "-kinference")
     shown = run("pytest bench/ --backends onnx_reference --batch-sizes 1", *cache, *QUICK)
     assert re.search(r"^onnx_reference-fp32-b1 .* 1\.00000 ", shown, re.MULTILINE)
     run("ruff check bench/backends/onnx_reference.py")

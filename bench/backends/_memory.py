@@ -73,11 +73,15 @@ def guarded(batch_size: int, work: Callable[[], T], needs: Callable[[], int | No
     """
     try:
         return work()
-    except (driver.MemoryError, torch.cuda.OutOfMemoryError) as error:
-        failure = out_of_memory(batch_size, needs() or needed_bytes([str(error)]))
     except OutOfMemoryError as error:
         failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
+    except (driver.MemoryError, RuntimeError) as error:
+        # What runs out beside PyTorch's allocator, as for page-locked memory or a CUDA graph, is CUDA's error to it.
+        ours = isinstance(error, (driver.MemoryError, torch.cuda.OutOfMemoryError))
+        if not ours and "CUDA error: out of memory" not in str(error):
+            raise
+        failure = out_of_memory(batch_size, needs() or needed_bytes([str(error)]))
     tidy()
     raise failure
 

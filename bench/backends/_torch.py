@@ -51,6 +51,12 @@ def _unsupported_on_cpu(precision: str) -> str | None:
     return None
 
 
+def versions() -> dict[str, str]:
+    """Return PyTorch's version and, where there is a GPU, that of cuDNN, which chooses its convolutions' kernels."""
+    cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call] # torch's own
+    return {"torch": str(torch.__version__), **({} if cudnn is None else {"cudnn": str(cudnn)})}
+
+
 @contextmanager
 def arithmetic(precision: str) -> Iterator[None]:
     """Run the block without gradients, with TF32 only where it is asked for: FP32 means FP32."""
@@ -167,8 +173,10 @@ def memory_errors(case: Case) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # What runs out while torch.compile compiles comes as a compiler's error that names it.
-        if not isinstance(error, torch.OutOfMemoryError) and "OutOfMemoryError: " not in str(error):
+        # What runs out while torch.compile compiles comes as a compiler's error that names it, and what runs out beside
+        # PyTorch's own allocator, as for page-locked memory or a CUDA graph, as CUDA's error.
+        named = ("OutOfMemoryError: ", "CUDA error: out of memory")
+        if not isinstance(error, torch.OutOfMemoryError) and not any(name in str(error) for name in named):
             raise
         asked = re.search(r"Tried to allocate ([\d.]+) (GiB|MiB)", str(error))
         wanted = float(asked[1]) / (1 if asked[2] == "GiB" else 2**10) if asked else 0.0

@@ -15,18 +15,26 @@ if TYPE_CHECKING:
 
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
 
-_CONVOLUTIONS = {
-    torch.ops.aten.conv2d.default,
-    torch.ops.aten.conv2d.padding,
-    torch.ops.aten.convolution.default,
-}
-"""Inference mode keeps the first two whole, the second where padding is a word; elsewhere the last arrives."""
+_UNSEEN = "fp32 or tf32 (PyTorch's profiler saw no convolution kernel)"
+
+TRANSPOSED = 6
+"""Where `aten.convolution`, which all convolutions become outside inference mode, is told that it is transposed."""
+_PLAIN = {torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}
+"""Inference mode keeps these whole, the second where padding is a word."""
 
 
-def add_work(by_format: dict[str, float], dtype: torch.dtype, output: torch.Tensor, weight: torch.Tensor) -> None:
-    """Add one convolution's multiply-adds to those of its input's number format."""
-    name = _NAMES.get(dtype, str(dtype))
-    by_format[name] = by_format.get(name, 0.0) + float(output.numel()) * math.prod(weight.shape[1:])
+def add_work(
+    by_format: dict[str, float], image: torch.Tensor, weight: torch.Tensor, output: torch.Tensor, *, transposed: bool
+) -> None:
+    """Add one convolution's multiply-adds to those of its input's number format.
+
+    Every weight takes part once at each place of the output, or of a transposed convolution's input: in whatever order
+    a library has packed the weights.
+    """
+    maps = image if transposed else output
+    channels = maps.shape[1 - len(weight.shape)]
+    name = _NAMES.get(image.dtype, str(image.dtype))
+    by_format[name] = by_format.get(name, 0.0) + maps.numel() / channels * math.prod(weight.shape)
 
 
 def as_shares(by_format: Mapping[str, float]) -> dict[str, float]:
@@ -45,15 +53,20 @@ class ConvolutionFlops(TorchDispatchMode):  # type: ignore[no-untyped-call] # to
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's signature
         """Run the operator and count it when it is a convolution."""
         result = func(*args, **(kwargs or {}))
-        if func in _CONVOLUTIONS:
-            add_work(self.by_format, args[0].dtype, result, args[1])
+        if func in _PLAIN:
+            add_work(self.by_format, args[0], args[1], result, transposed=False)
         elif func is torch.ops.aten.conv_transpose2d.input:
-            add_work(self.by_format, args[0].dtype, args[0], args[1])
+            add_work(self.by_format, args[0], args[1], result, transposed=True)
+        elif func is torch.ops.aten.convolution.default:
+            add_work(self.by_format, args[0], args[1], result, transposed=args[TRANSPOSED])
         return result
 
 
-def _tf32_share(run: Callable[[], object]) -> float:
-    """Return the share of the convolution kernels' time on the GPU spent in kernels that are named as TF32."""
+def _tf32_share(run: Callable[[], object]) -> float | None:
+    """Return the share of the convolution kernels' time on the GPU spent in kernels that are named as TF32.
+
+    None where the profiler saw no such kernel: then nothing is known.
+    """
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         run()
         torch.cuda.synchronize()
@@ -63,11 +76,15 @@ def _tf32_share(run: Callable[[], object]) -> float:
         if any(word in name for word in ("conv", "fprop", "gemm", "winograd", "cutlass")):
             times["tf32" in name or "s1688" in name] += float(event.device_time_total)
     total = sum(times.values())
-    return times[True] / total if total else 0.0
+    return times[True] / total if total else None
 
 
 def prove_tf32(engine: TorchEngine, device: str) -> None:
     """Split a GPU engine's FP32 share into FP32 and TF32, which PyTorch's own types do not tell apart."""
-    if device == "cuda" and "fp32" in engine.achieved:
-        share = _tf32_share(engine.enqueue)
-        engine.achieved = {name: part for name, part in (("fp32", 1 - share), ("tf32", share)) if part > 0}
+    if device != "cuda" or "fp32" not in engine.achieved:
+        return
+    share = _tf32_share(engine.enqueue)
+    split = {_UNSEEN: 1.0} if share is None else {"fp32": 1 - share, "tf32": share}
+    whole = engine.achieved["fp32"]
+    others = {name: part for name, part in engine.achieved.items() if name != "fp32"}
+    engine.achieved = others | {name: whole * part for name, part in split.items() if part > 0}

@@ -14,6 +14,7 @@ from bench.backends._torch import (
     arithmetic,
     memory_errors,
     unsupported,
+    versions,
 )
 from bench.backends._torch_formats import ConvolutionFlops, as_shares, prove_tf32
 
@@ -33,11 +34,6 @@ __all__ = ["PRECISIONS", "READS", "build", "eager", "load", "recipe", "supports"
 def supports(case: Case, device: str) -> str | None:
     """Return why this machine cannot run the case, or None."""
     return unsupported(case, device)
-
-
-def versions() -> dict[str, str]:
-    """Return PyTorch's version."""
-    return {"torch": torch.__version__}
 
 
 def recipe(case: Case, device: str) -> dict[str, str]:  # noqa: ARG001 - the contract's signature

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch._inductor
 from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
+from bench.backends import _torch
 from bench.backends._compiler_files import compiler_cache, copy_compiled, leave_probes, scratch
 from bench.backends._torch import (
     HALF,
@@ -18,7 +21,7 @@ from bench.backends._torch import (
     memory_errors,
     unsupported,
 )
-from bench.backends._torch_formats import add_work, as_shares, prove_tf32
+from bench.backends._torch_formats import TRANSPOSED, add_work, as_shares, prove_tf32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +36,9 @@ _MODES = {"cpu": "default", "cuda": "max-autotune"}
 _BY_LIBRARIES = {"fp32", "tf32"}
 """Precisions whose convolutions on a GPU are cuDNN's alone: Triton's take minutes each to compile in FP32."""
 _FORMATS = "formats.json"
-_CONVOLUTIONS = {"aten.convolution.default", "mkldnn._convolution_pointwise.default"}
-"""As Inductor writes them; the second is oneDNN's, with weights packed for it, where weights are frozen on a CPU."""
+_CONVOLUTION = "aten.convolution.default"
+_PACKED = {"mkldnn._convolution_pointwise.default": False, "mkldnn._convolution_transpose_pointwise.default": True}
+"""oneDNN's convolutions, with weights packed for it, where weights are frozen on a CPU; whether each is transposed."""
 _OPEN: set[Path] = set()
 """The folders of the loaded engines of this process, which a reset of the compiler would make compile again."""
 
@@ -47,10 +51,12 @@ def supports(case: Case, device: str) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide the compiled code."""
-    found = {"torch": str(torch.__version__)}
+    """Return the versions that decide the compiled code: PyTorch's, and where there is a GPU, cuDNN's and Triton's."""
+    found = _torch.versions()
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
+    if torch.cuda.is_available() and find_spec("triton") is not None:
+        found["triton"] = str(import_module("triton").__version__)
     return found
 
 
@@ -122,9 +128,11 @@ class _GraphFlops:
     def compile(self, graph: torch.fx.GraphModule, inputs: Any, **options: Any) -> Any:  # noqa: ANN401 - Inductor's types
         """Count, then compile as Inductor would have."""
         for node in graph.graph.nodes:
-            if str(node.target) in _CONVOLUTIONS:
+            name = str(node.target)
+            if name == _CONVOLUTION or name in _PACKED:
+                transposed = node.args[TRANSPOSED] if name == _CONVOLUTION else _PACKED[name]
                 image, weight = (_value(graph, each) for each in node.args[:2])
-                add_work(self._by_format, image.dtype, node.meta["val"], weight)
+                add_work(self._by_format, image, weight, node.meta["val"], transposed=transposed)
         return compile_fx_inner(graph, inputs, **options)
 
     def shares(self) -> dict[str, float]:

@@ -117,6 +117,17 @@ class Lives:
         return bool(np.abs(logits - wanted).max() <= NEAR[self.cell.case.arithmetic] * np.ptp(wanted))
 
 
+def allowed(cell: Cell) -> set[str]:
+    """Return the formats that an engine may compute in: its label's alone, or where that is a leave, several.
+
+    TF32 and what a weakly typed builder's flags allow are leaves: on a network this small, FP32 may be as fast.
+    """
+    case = cell.case
+    flags = load_backend(case.backend).recipe(case, cell.device).get("flags", "none")
+    leaves = {"tf32"} if case.precision == "tf32" else {flag.lower() for flag in flags.split()} - {"none"}
+    return {"fp32", "tf32", *leaves} if leaves else {case.arithmetic}
+
+
 def images(count: int, first: int = 0) -> Array:
     """Return different normalised images."""
     return normalise(sections("held-out", 6, SIZE).images[first : first + count])

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from bench.backend import OutOfMemoryError
-from bench.backends import _torch, _torch_formats, onnxruntime
+from bench.backends import _torch, _torch_formats, onnxruntime, torch_compile
+from bench.backends import torch as eager
 from bench.backends._torch_profile_run import operator_seconds
 from bench.case import Case
-from bench.engines import open_engine
+from bench.engines import LabelError, check_label, open_engine
 from tests.bench.networks import quick, tiny_source
 from tests.bench.test_trt_run import no_room
 
@@ -40,6 +41,8 @@ class Ran:
         ("cuda", {"fp32": 1.0}, 0.75, {"fp32": 0.25, "tf32": 0.75}),
         ("cuda", {"fp32": 1.0}, 1.0, {"tf32": 1.0}),
         ("cuda", {"fp16": 1.0}, 0.75, {"fp16": 1.0}),
+        ("cuda", {"fp16": 0.75, "fp32": 0.25}, 0.0, {"fp16": 0.75, "fp32": 0.25}),
+        ("cuda", {"fp32": 0.5, "fp16": 0.5}, 0.5, {"fp16": 0.5, "fp32": 0.25, "tf32": 0.25}),
         ("cpu", {"fp32": 1.0}, 0.75, {"fp32": 1.0}),
     ],
 )
@@ -50,6 +53,34 @@ def test_tf32_is_told_from_fp32_by_the_kernels_and_no_format_is_named_that_did_n
     engine: Any = Ran(before)
     _torch_formats.prove_tf32(engine, device)
     assert engine.achieved == after
+
+
+def test_fp32_is_not_proved_where_the_profiler_sees_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[SimpleNamespace] = [SimpleNamespace(key="elementwise", device_time_total=9.0)]
+    profile = SimpleNamespace(key_averages=lambda: seen)
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: nullcontext(profile))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    engine: Any = Ran({"fp32": 1.0})
+    _torch_formats.prove_tf32(engine, "cuda")
+    with pytest.raises(LabelError, match="PyTorch's profiler saw no convolution kernel"):
+        check_label(Case("torch", "fp32", 1), engine)
+    seen.append(SimpleNamespace(key="implicit_convolve_sgemm", device_time_total=9.0))
+    engine = Ran({"fp32": 1.0})
+    _torch_formats.prove_tf32(engine, "cuda")
+    check_label(Case("torch", "fp32", 1), engine)
+
+
+def test_an_upgrade_of_cudnn_or_triton_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: Any = torch_compile
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91900)
+    monkeypatch.setattr(compiled, "find_spec", lambda _: "found")
+    monkeypatch.setattr(compiled, "import_module", lambda _: SimpleNamespace(__version__="3.6.0"))
+    assert eager.versions() == {"torch": torch.__version__, "cudnn": "91900"}
+    assert {"torch": torch.__version__, "cudnn": "91900", "triton": "3.6.0"}.items() <= compiled.versions().items()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert eager.versions() == {"torch": torch.__version__}
+    assert not {"cudnn", "triton"} & compiled.versions().keys()
 
 
 CONV, LAUNCH, REGION = "aten::cudnn_convolution", "cudaGraphLaunch", "Torch-Compiled Region"

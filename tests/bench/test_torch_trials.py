@@ -145,7 +145,7 @@ def test_convolutions_with_frozen_weights_count_as_much_as_others(monkeypatch: p
     half = graph.call_function(torch.ops.aten.to.dtype, (nodes[0], torch.bfloat16))
     half.meta["val"] = torch.empty(1, 4, 8, 8, dtype=torch.bfloat16)
     for target, arguments in (
-        (torch.ops.aten.convolution.default, (nodes[0], nodes[1])),
+        (torch.ops.aten.convolution.default, (nodes[0], nodes[1], None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1)),
         (torch.ops.mkldnn._convolution_pointwise.default, (half, nodes[2])),
     ):
         graph.call_function(target, arguments).meta["val"] = torch.empty(1, 2, 8, 8)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.backend import BuildError, OutOfMemoryError
+from bench.backends._torch import memory_errors
 from bench.case import Case
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
 
@@ -166,3 +167,21 @@ def no_room(*_: object) -> None:
     """Stand for a lane whose buffers do not fit."""
     message = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB"
     raise torch.OutOfMemoryError(message)
+
+
+def test_memory_that_runs_out_beside_pytorch_s_allocator_is_told_as_such(fakes: Fakes) -> None:
+    fakes.backend("_cuda")
+    memory = fakes.backend("_memory")
+
+    def fail(message: str) -> None:
+        raise RuntimeError(message)
+
+    ended = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call"
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 "):
+        memory.guarded(2, lambda: fail(ended))
+    with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 "), memory_errors(CASE):
+        fail(ended)
+    with pytest.raises(RuntimeError, match="misaligned"):
+        memory.guarded(2, lambda: fail("CUDA error: misaligned address"))
+    with pytest.raises(RuntimeError, match="misaligned"), memory_errors(CASE):
+        fail("CUDA error: misaligned address")

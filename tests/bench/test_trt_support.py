@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from bench.backend import UnavailableError, load_backend
 from bench.case import Case
+from tests.bench.conformance import Cell, allowed
 from tests.bench.trt_api.fakes import Fakes
 
 
@@ -120,3 +122,19 @@ def test_recipes_tell_all_that_decides_an_engine_apart(fakes: Fakes) -> None:
     assert len({tuple(recipe.items()) for recipe in recipes}) == len(recipes)
     assert [recipe["tf32"] for recipe in recipes] == ["cleared", "allowed", "allowed", "allowed", "allowed"]
     assert all(recipe["tactic_sources"] == "EDGE_MASK_CONVOLUTIONS JIT_CONVOLUTIONS" for recipe in recipes)
+
+
+def test_conformance_asks_for_the_exact_label_where_the_builder_has_no_leave(fakes: Fakes) -> None:
+    def formats(name: str, precision: str) -> set[str]:
+        fakes.backend(name)
+        return allowed(Cell("cuda", Case(name, precision, 1)))
+
+    for name in ("tensorrt", "tensorrt_weak"):
+        assert formats(name, "fp32") == {"fp32"}
+        assert formats(name, "tf32") == {"fp32", "tf32"}
+        assert formats(name, "fp16") == {"fp32", "tf32", "fp16"}
+        assert formats(name, "int8-entropy") == {"fp32", "tf32", "fp16", "int8"}
+    fakes.monkeypatch.setitem(sys.modules, "torch2trt", ModuleType("torch2trt"))
+    assert formats("torch2trt", "int8") == {"fp32", "tf32", "fp16", "int8"}
+    version_11(fakes)
+    assert [formats("tensorrt", precision) for precision in ("fp16", "bf16", "int8")] == [{"fp16"}, {"bf16"}, {"int8"}]
