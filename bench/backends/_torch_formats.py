@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.backends._torch import arithmetic
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}
 
-_UNSEEN = "fp32 or tf32 (PyTorch's profiler saw no convolution kernel)"
+_TF32_ERROR = 2e-5
+"""Relative error between that of a convolution in FP32, about 1e-7, and in TF32, whose products have 10 bits: 3e-4."""
 
 TRANSPOSED = 6
 """Where `aten.convolution`, which all convolutions become outside inference mode, is told that it is transposed."""
@@ -79,12 +82,28 @@ def _tf32_share(run: Callable[[], object]) -> float | None:
     return times[True] / total if total else None
 
 
-def prove_tf32(engine: TorchEngine, device: str) -> None:
-    """Split a GPU engine's FP32 share into FP32 and TF32, which PyTorch's own types do not tell apart."""
+def format_by_rounding(device: str) -> str:
+    """Return `tf32` or `fp32`, by how far a convolution of FP32 tensors on the device is from that in FP64."""
+    draw = torch.Generator().manual_seed(0)
+    image, weight = torch.randn(1, 64, 32, 32, generator=draw), torch.randn(64, 64, 3, 3, generator=draw)
+    exact = torch.nn.functional.conv2d(image.double(), weight.double())
+    found = torch.nn.functional.conv2d(image.to(device), weight.to(device)).cpu().double()
+    return "tf32" if float((found - exact).norm() / exact.norm()) > _TF32_ERROR else "fp32"
+
+
+def prove_tf32(engine: TorchEngine, precision: str, device: str) -> None:
+    """Split a GPU engine's FP32 share into FP32 and TF32, which PyTorch's own types do not tell apart.
+
+    By the kernels that ran, or, where the profiler may see none, as in a container without CUPTI, by how a convolution
+    under the same switches rounds.
+    """
     if device != "cuda" or "fp32" not in engine.achieved:
         return
     share = _tf32_share(engine.enqueue)
-    split = {_UNSEEN: 1.0} if share is None else {"fp32": 1 - share, "tf32": share}
+    if share is None:
+        with arithmetic(precision):
+            share = float(format_by_rounding(device) == "tf32")
     whole = engine.achieved["fp32"]
     others = {name: part for name, part in engine.achieved.items() if name != "fp32"}
+    split = {"fp32": 1 - share, "tf32": share}
     engine.achieved = others | {name: whole * part for name, part in split.items() if part > 0}

@@ -71,7 +71,7 @@ def eager(
         engine.engine_bytes = sum(tensor.nbytes for tensor in module.state_dict().values())
         engine.enqueue()
         engine.synchronize()
-    prove_tf32(engine, source.device)
+    prove_tf32(engine, case.precision, source.device)
     return engine
 
 

@@ -107,7 +107,7 @@ def load(source: Source, case: Case, folder: Path) -> Engine:
                 engine.enqueue()
             engine.synchronize()
         engine.achieved = json.loads((folder / _FORMATS).read_text(encoding="utf-8"))
-        prove_tf32(engine, source.device)
+        prove_tf32(engine, case.precision, source.device)
     except BaseException:
         release.close()
         raise
