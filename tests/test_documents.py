@@ -55,6 +55,7 @@ BY_TEST = {
     "test_the_files_of_variants_in_docs_are_shown",
     "python -m bench sweep --from docs/sweep-h100-*.json": "tests/bench/test_sweep_shown.py::"
     "test_the_sweeps_in_docs_are_shown_with_their_plots",
+    "make baseline FRESH=1": "tests/test_make.py::test_fresh_baseline_builds_each_run_s_engines_in_a_cache_of_its_own",
     "make bench ALL=1": "tests/test_make.py::test_all_leaves_nothing_out",
     "make test ALL=1": "tests/test_make.py::test_all_leaves_nothing_out",
     "make help": "tests/test_make.py::test_make_help_lists_every_target",

@@ -47,6 +47,23 @@ def test_all_leaves_nothing_out(
     assert ("-k" in shlex.split(recipe)) is left_out
 
 
+@pytest.mark.parametrize(
+    ("words", "caches"), [(("FRESH=1",), ["baseline-1", "baseline-2"]), ((), []), (("FRESH=0",), [])]
+)
+def test_fresh_baseline_builds_each_run_s_engines_in_a_cache_of_its_own(
+    tmp_path: Path, words: tuple[str, ...], caches: list[str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(tmp_path / "runs"))}\n')
+    python.chmod(0o755)
+    command = ["make", "baseline", "RUNS=2", "REASON=x", f"PY={python}", *words]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    *runs, accepted = (tmp_path / "runs").read_text().splitlines()
+    assert len(runs) == 2
+    assert re.findall(r"--cache-dir \.bench_cache/(\S+)", " ".join(runs)) == caches
+    assert accepted == "-m bench baseline accept baseline-run-1.json baseline-run-2.json --reason x"
+
+
 def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     recipe = subprocess.run(
