@@ -36,10 +36,10 @@ help: ## list the targets
 
 install: $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA and TensorRT)
 
-bench: $(READY) ## time and judge every precision here; writes benchmark.json (OPTIONS="--images DIR", ALL=1: torch.compile too)
+bench: $(READY) ## time and judge every precision here; writes benchmark.json (GPU=1, ALL=1: torch.compile too, OPTIONS="--images DIR")
 	$(PY) -m pytest bench/ --benchmark-json benchmark.json --benchmark-columns median,iqr,ops,rounds $(SWEEP) $(OPTIONS)
 
-test: $(READY) ## prove the suite: unit tests, and the masks of real engines against FP32 and the baseline (ALL=1: torch.compile too)
+test: $(READY) ## prove the suite: unit tests, and the masks of real engines (GPU=1, ALL=1: torch.compile too)
 	$(PY) -m pytest $(TESTS) --batch-sizes 1 $(WORKERS) $(PROVED) $(OPTIONS)
 
 test-tensorrt-api: $(READY) ## prove every TensorRT 10 and 11 name the backends use, against the real bindings
@@ -56,7 +56,7 @@ lint: $(VENV)/.ready ## ruff, strict mypy, the workflows and the scripts that CI
 	$(VENV)/bin/zizmor --offline --quiet .github
 	$(VENV)/bin/shellcheck .ci/*
 
-baseline: $(READY) ## measure several times, and store the runs as this machine's baseline for review (REASON="...", RUNS=5, FRESH=1: engines built anew for each, BASELINE=FILE)
+baseline: $(READY) ## store several runs as this machine's baseline (REASON="...", RUNS=5, FRESH=1: engines built anew for each, BASELINE=FILE)
 	for run in $$(seq $(RUNS)); do $(if $(FRESH),rm -rf .bench_cache/baseline-$$run;) \
 	  $(PY) -m pytest bench/test_inference.py -q --benchmark-json baseline-run-$$run.json $(SWEEP) $(if $(FRESH),--cache-dir .bench_cache/baseline-$$run) $(OPTIONS) || exit $$?; done
 	$(PY) -m bench baseline accept $$(seq -f baseline-run-%g.json $(RUNS)) --reason "$$REASON" $(if $(BASELINE),--baseline "$(BASELINE)")

@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""`python -m bench COMMAND`: what can be done with runs and baselines beside pytest."""
+"""Work with runs, baselines and engines outside pytest: `python -m bench COMMAND`."""
 
 from __future__ import annotations
 

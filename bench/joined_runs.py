@@ -49,7 +49,7 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """When it was measured, and with which versions."""
+        """When it was measured, beside a GPU on how many cores, and with which versions."""
         days = sorted({str(run.suite.get("measured", ""))[:10] for run in self.runs})
         versions: dict[str, str] = {}
         for run in self.runs:
@@ -57,7 +57,9 @@ class Source:
         for row in self.rows.values():
             versions |= row.info["versions"]
         told = [f"{name.replace('_', ' ')} {versions[name]}" for name in _NAMES if name in versions]
-        return ", ".join([days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}", *told])
+        machine = self.runs[0].suite["machine"]
+        cores = [f"{machine['cores']} CPU cores"] if machine["gpu"] else []
+        return ", ".join([days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}", *cores, *told])
 
 
 @dataclass(slots=True)
@@ -72,8 +74,15 @@ class Group:
         found: dict[str, None] = {}
         for run in (run for source in self.sources for run in source.runs):
             found |= dict.fromkeys(note for note in remarks(run) if not note.startswith("skipped "))
-            found |= dict.fromkeys(f"{case}: {reason}" for case, reason in run.failed.items())
-        return list(found)
+        return [*found, *(f"{', '.join(cases)}: {reason}" for reason, cases in self._failed().items())]
+
+    def _failed(self) -> dict[str, list[str]]:
+        """Return the cases that failed, by the reason, which names none of them."""
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        for run in (run for source in self.sources for run in source.runs):
+            for case, reason in run.failed.items():
+                found[reason.removeprefix("Failed: ").removeprefix(f"{case} was ")][case] = None
+        return {reason: list(cases) for reason, cases in found.items()}
 
     def not_run(self) -> dict[str, list[str]]:
         """Return the schemes or backends that no file has a cell of, by the reason."""

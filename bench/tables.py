@@ -24,9 +24,17 @@ _MIB = 2**20
 _FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s'\"/]+/)+")
 """The folders of an absolute path."""
 _NONE = "-"
+_SCHEMES = "A line is a backend and a precision, the slowest first; b1 is batch size 1. "
+_SOURCES = "A raised number is the line's source in the list above; lines without one are of source 1. "
 _TERMS = (
-    "b1 is batch size 1. Speed-ups are over the FP32 reference, torch fp32 where it runs, of the same file and batch "
-    "size; Dice is the mean over the images, MiB the peak memory."
+    "Speed-ups are over the FP32 reference (torch fp32 where it runs) of the same file and batch size. Dice is the "
+    "mean over the images, from the least to the most where batch sizes differ; MiB is the peak memory, build s the "
+    "seconds that building the engine took; - is what was not measured or, of a speed-up, has no reference."
+)
+_STREAMS = (
+    "A column is a number of images and a batch size, a cell the FPS over all of them and the seconds they took. Share "
+    "of engine: these FPS over those of the engine alone, timed just before and after. Cold start: load, warm-up and "
+    "first batch, of which the seconds hold the first batch alone."
 )
 _PLACES = {"memory": "memory", "png": "PNG files"}
 
@@ -81,21 +89,17 @@ def _group(group: Group) -> str:
             head.append(f"{number}. {files} ({inert(source.origin)})")
     parts = ["\n".join(head)]
     if any(source.rows for source in sources):
-        parts.append(_TERMS)
+        parts.append(_SCHEMES + (_SOURCES if len(sources) > 1 else "") + _TERMS)
         parts += ["\n".join(_speed_table(sources)), "\n".join(_cost_table(sources))]
     for place in dict.fromkeys(key[1] for source in sources for key in source.streams):
-        parts.append(
-            f"Streams of images from {_PLACES.get(place, place)}: FPS over the runtime's seconds, by samples "
-            "and batch size. Load, warm-up and the first batch are the cold start; of these the runtime holds the "
-            "first batch alone."
-        )
+        parts.append(f"Streams of images from {_PLACES.get(place, place)}. {_STREAMS}")
         parts.append("\n".join(_streams_table(sources, place)))
     notes = [inert(note) for note in group.remarks()]
     left_out = [f"{', '.join(names)} ({reason})" for reason, names in group.not_run().items()]
     if left_out:
         notes.append(inert(f"Not run: {'; '.join(left_out)}."))
     if group.not_streamed():
-        notes.append(inert(f"In none of the streams: {', '.join(group.not_streamed())}."))
+        notes.append(inert(f"Not streamed: {', '.join(group.not_streamed())}."))
     if notes:
         parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts) + "\n"

@@ -65,8 +65,8 @@ RUN: dict[str, tuple[str, ...]] = {
     'python -m bench baseline accept run1.json run2.json run3.json --reason "..."': (),
     'python -m bench baseline waive openvino-int8-b4 --limit 0.1 --expires 2030-12-31 --reason "..." '
     "--baseline FILE": (),
-    'python -m bench baseline pin openvino-int8-b4 --reason "..." --baseline FILE': (),
-    'python -m bench baseline drop openvino-int8-b4 --reason "..." --baseline FILE': (),
+    "python -m bench baseline pin openvino-int8-b4 --baseline FILE": (),
+    "python -m bench baseline drop openvino-int8-b4 --baseline FILE": (),
     "python -m bench baseline show --baseline FILE": (),
     "python -m models.train --images data/train/images --masks data/train/masks --out mine.safetensors": (
         "--steps=2", "--batch-size=1", "--crop=32",

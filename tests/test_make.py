@@ -70,16 +70,22 @@ def test_make_test_leaves_out_the_masks_of_torch_compile_alone_and_ci_runs_them(
     assert 'make test TESTS=tests/accuracy OPTIONS="-k torch_compile"\n' in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("fresh", [True, False])
-def test_fresh_baseline_builds_the_engines_of_each_run_anew(tmp_path: Path, fresh: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("words", "fresh"), [(("FRESH=1",), True), (("FRESH=0",), False), ((), False)])
+def test_fresh_baseline_builds_the_engines_of_each_run_anew(
+    tmp_path: Path,
+    words: tuple[str, ...],
+    fresh: bool,  # noqa: FBT001 - a parameter
+) -> None:
     earlier = tmp_path / ".bench_cache" / "baseline-2" / "engine"
     earlier.mkdir(parents=True)
-    words = ["baseline", "RUNS=2", "PY=echo", "REASON=none", *(["FRESH=1"] if fresh else [])]
-    command = ["make", "-s", "-C", str(tmp_path), "-f", str(ROOT / "Makefile"), *words]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = ["make", "-s", "-C", str(tmp_path), "-f", str(ROOT / "Makefile"), "baseline", "RUNS=2", "PY=echo"]
+    shown = subprocess.run([*command, "REASON=x", *words], check=True, capture_output=True, text=True).stdout
+    *runs, accepted = (line for line in shown.splitlines() if line.startswith("-m "))
+    assert len(runs) == 2
     caches = re.findall(r"baseline-run-(\d)\.json .*--cache-dir (\S+)", shown)
     assert caches == ([(each, f".bench_cache/baseline-{each}") for each in "12"] if fresh else [])
     assert earlier.exists() is not fresh
+    assert accepted == "-m bench baseline accept baseline-run-1.json baseline-run-2.json --reason x"
 
 
 def _install(folder: Path, *words: str) -> str:

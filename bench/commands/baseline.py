@@ -42,8 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     dropping = actions.add_parser("drop", help="forget cases, which are then no longer missed")
     for each in (pinning, dropping):
         each.add_argument("cases", nargs="+", metavar="CASE", help="cases, such as openvino-int8-b4")
-    for each in (taking, waiving, pinning, dropping):
-        each.add_argument("--reason", default="", help="why; needed to accept runs that are worse")
+    taking.add_argument("--reason", default="", help="why; needed where the runs are worse than the baseline")
+    waiving.add_argument("--reason", default="", help="why; needed")
+    for each in (taking, waiving):
         each.add_argument("--who", default=None, help="who decides (default: the user's name)")
     for each in (waiving, pinning, dropping):
         each.add_argument("--baseline", type=Path, required=True, metavar="FILE", help="baseline file")
@@ -93,13 +94,13 @@ def _edited(options: argparse.Namespace) -> tuple[Path, Baseline]:
 
 
 def _changed(options: argparse.Namespace, baseline: Baseline) -> Baseline:
-    if not options.reason.strip():
-        msg = f'{options.action} needs --reason "..."'
-        raise AcceptError(msg)
     if options.action == "pin":
         return pinned(baseline, options.cases)
     if options.action == "drop":
         return dropped(baseline, options.cases)
+    if not options.reason.strip():
+        msg = 'waive needs --reason "..."'
+        raise AcceptError(msg)
     if not 0 < options.limit < 1:
         msg = f"--limit {options.limit:g}: must be a share between 0 and 1"
         raise AcceptError(msg)

@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=names(),
         default="onnxruntime",
         metavar="B",
-        help="engines for --swap and --resizes (%(default)s)",
+        help="backend that --swap and --resizes measure the Dice with (default: %(default)s)",
     )
     parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
     parser.add_argument("--json", type=Path, help="write every tensor's figures here")

@@ -18,7 +18,7 @@ from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
-from bench.report import hanging
+from bench.report import WIDTH, hanging
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.stream.images import FileImages
@@ -127,7 +127,7 @@ def _stream(
 
 
 def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
-    console = Console(highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     console.print(throughput_table([row]))
     console.print(stage_table([row]))
     for line in remarks([row]):

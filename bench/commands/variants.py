@@ -48,9 +48,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="unet or unet-small (default: unet on a GPU, unet-small on a CPU)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
     parser.add_argument("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where engines run")
     parser.add_argument(
-        "--variants", metavar="V,...", help="variants to try, several at once joined by + (default: each that there is)"
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where engines run (default: a GPU if any)",
+    )
+    parser.add_argument(
+        "--variants",
+        metavar="V,...",
+        help="variants to try; + joins several in one engine (default: each one alone)",
     )
     parser.add_argument("--turns", type=int, default=30, help="rounds of each engine (default: %(default)s)")
     parser.add_argument(

@@ -45,10 +45,17 @@ def test_command_accepts_shows_waives_and_drops(
     assert main(["baseline", "accept", *files, *to, "--cases", "openvino-int8-b9", "--reason", "x"]) == 2
     assert f"run 1 did not measure openvino-int8-b9; it holds {INT8}" in capsys.readouterr().err
     assert main(["baseline", "accept", *files, *to, "--cases", INT8, "--reason", "one alone"]) == 0
-    assert main(["baseline", "drop", INT8, *to, "--reason", "gone"]) == 0
+    assert main(["baseline", "drop", INT8, "--baseline", str(path)]) == 0
     stored = load_baseline(path)
     assert stored is not None
     assert (stored.entries, stored.waivers) == ({}, ())
+
+
+@pytest.mark.parametrize("action", ["pin", "drop"])
+def test_what_the_file_would_not_keep_is_not_asked_for(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["baseline", action, INT8, "--baseline=machine.json", "--reason=x"])
+    assert "unrecognized arguments: --reason=x" in capsys.readouterr().err
 
 
 def test_waiver_ends_on_a_day_to_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +79,7 @@ def test_command_refuses_with_one_line_and_leaves_the_file_as_it_was(
     before = path.read_text()
     assert main(["baseline", "accept", *files, "--baseline", str(path)]) == 2
     assert main(["baseline", "accept", *files, "--baseline", str(path), "--cases", "", "--reason", "x"]) == 2
-    assert main(["baseline", "drop", "torch-fp16-b1", "--baseline", str(path), "--reason", "x"]) == 2
+    assert main(["baseline", "drop", "torch-fp16-b1", "--baseline", str(path)]) == 2
     for limit in ("0", "1.5"):
         given = ("--limit", limit, "--expires", "2031-01-01", "--baseline", str(path), "--reason", "x")
         assert main(["baseline", "waive", INT8, *given]) == 2

@@ -90,4 +90,10 @@ def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Pat
 
 def test_schemes_that_no_stream_holds_are_told(several: list[Path]) -> None:
     lines = section(several[:3], lambda path: path.name).splitlines()
-    assert "- In none of the streams: torch fp32, onnxruntime fp16." in lines
+    assert "- Not streamed: torch fp32, onnxruntime fp16." in lines
+
+
+def test_runs_on_a_gpu_tell_the_cores_beside_it(tmp_path: Path) -> None:
+    place = {**machine("3.12.4"), "gpu": "NVIDIA H100", "cores": 16}
+    path = write(tmp_path / "run.json", run_json(row_json("torch-fp32-b1"), machine=place))
+    assert ", NVIDIA H100**, 2030-06-15, 16 CPU cores, python 3.12.4, " in section([path], lambda each: each.name)

@@ -65,7 +65,7 @@ def test_streams_have_a_table_of_their_own_with_the_cold_start_apart(run: Path) 
     assert "| stream | 1000 b1 | share of engine | cold start s |" in lines
     assert "| torch fp32 | 95.0<br>10.53&nbsp;s | 98.5% | 1.2 |" in lines
     assert "| tensorrt int8 | 1900<br>400 done, partial | 98.5% | 1.2 |" in lines
-    assert any(line.endswith("of these the runtime holds the first batch alone.") for line in lines)
+    assert any(line.endswith("of which the seconds hold the first batch alone.") for line in lines)
 
 
 def test_what_did_not_run_is_one_line_with_the_reasons(run: Path) -> None:
@@ -82,6 +82,16 @@ def test_dice_that_batch_sizes_do_not_share_is_a_range(tmp_path: Path) -> None:
     rows[1]["extra_info"]["dice_fp32"] = {**rows[1]["extra_info"]["dice_fp32"], "mean": 0.991}
     path = write(tmp_path / "run.json", run_json(*rows))
     assert cells(tables(path), "tensorrt int8")[0][-1] == "0.99100 to 0.99233"
+
+
+def test_cases_that_failed_alike_are_one_line(run: Path) -> None:
+    data = json.loads(run.read_text())
+    said = "was asked for by name and cannot run: TensorRT 8.6.0 has no BF16; 10 and later do"
+    data["suite"]["failed"] = {f"tensorrt-bf16-b{n}": f"Failed: tensorrt-bf16-b{n} {said}" for n in (1, 8)}
+    run.write_text(json.dumps(sealed(data)))
+    notes = [line for line in tables(run) if line.startswith("- ")]
+    assert notes[0] == f"- tensorrt-bf16-b1, tensorrt-bf16-b8: {said.removeprefix('was ')}"
+    assert not any("tensorrt bf16" in note for note in notes[1:])
 
 
 def test_no_name_in_a_run_becomes_markup(tmp_path: Path) -> None:

@@ -73,7 +73,10 @@ def wanted(place: Place) -> NDArray[np.uint8]:
         return predict(opened.engine, images, 1)[0]
 
 
-def test_every_image_gets_the_accuracy_paths_mask(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_image_gets_the_accuracy_paths_mask(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     figures = place.folder / "figures.json"
     assert place.run(f"--json={figures}", "--plain") == 0
     masks = place.masks()
@@ -83,7 +86,9 @@ def test_every_image_gets_the_accuracy_paths_mask(place: Place, capsys: pytest.C
     stream = read(figures)["stream"]
     assert (stream["case"], stream["done"], stream["partial"]) == ("openvino-fp32-b1", COUNT, False)
     assert stream["plain"]["samples"] == COUNT
-    assert "streams: images in, masks out" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "streams: images in, masks out" in text
+    assert text.count("\nopenvino-fp32-b1 ") == 2, "a case is named whole, whatever the terminal's width"
     assert place.run() == 0
     assert "all 7 masks are there already" in capsys.readouterr().out
 
