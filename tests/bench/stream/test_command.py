@@ -14,7 +14,7 @@ from bench.__main__ import main
 from bench.case import Case
 from bench.engines import open_engine
 from bench.fidelity import predict
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter
+from bench.stream.writer import FolderError, MaskFolder, MaskWriter, only_writer
 from models.images import from_folder
 from models.weights import save_weights
 from tests.bench.networks import one_core, quick, sections, tiny_source, trained
@@ -58,7 +58,7 @@ class Place:
 
     def parts(self) -> list[Path]:
         """Return what is not whole."""
-        return list(self.out.glob(".*"))
+        return list(self.out.glob(".*.part"))
 
 
 @pytest.fixture
@@ -151,13 +151,22 @@ def test_images_of_another_folder_are_not_taken_for_done_where_names_are_the_sam
     assert {path: path.read_bytes() for path in place.out.iterdir()} == before
 
 
+def test_two_streams_never_write_to_one_folder_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    with only_writer(place.out):
+        (place.out / ".a.png.1.part").write_bytes(b"half a mask, being written")
+        assert place.run() == 2
+        assert "out: another stream is writing there; wait for its end, or give another" in capsys.readouterr().err
+        assert [path.name for path in place.parts()] == [".a.png.1.part"]
+    assert place.run() == 0
+
+
 def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_path: Path) -> None:
-    MaskFolder(tmp_path / "out", {"network": "of NaN"})
-    mended = MaskFolder(tmp_path / "out", {"network": "mended"})
+    MaskFolder(tmp_path, {"network": "of NaN"})
+    mended = MaskFolder(tmp_path, {"network": "mended"})
     Image.new("L", (16, 16)).save(mended.mask_of("a.tif"))
-    MaskFolder(tmp_path / "out", {"network": "mended"})
+    MaskFolder(tmp_path, {"network": "mended"})
     with pytest.raises(FolderError, match="were made by another network"):
-        MaskFolder(tmp_path / "out", {"network": "of NaN"})
+        MaskFolder(tmp_path, {"network": "of NaN"})
 
 
 @pytest.mark.parametrize(
@@ -188,7 +197,7 @@ def test_wrong_command_is_one_error_and_leaves_nothing(
 def test_write_that_fails_ends_the_stream_and_leaves_no_half_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = MaskFolder(tmp_path / "out", {"case": "a"})
+    folder = MaskFolder(tmp_path, {"case": "a"})
 
     def full(image: Image.Image, path: Path, **options: object) -> None:
         path.write_bytes(b"half")
@@ -208,9 +217,9 @@ def test_write_that_fails_ends_the_stream_and_leaves_no_half_mask(
 
 
 def test_more_than_two_classes_keep_their_numbers(tmp_path: Path) -> None:
-    folder = MaskFolder(tmp_path / "out", {"case": "a"})
+    folder = MaskFolder(tmp_path, {"case": "a"})
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16) % 5
     writer = MaskWriter(folder, (16, 16), 5, 1)
     with writer:
         writer(0, "a.tif", mask)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), mask)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), mask)
