@@ -24,7 +24,7 @@ from bench.stored_images import stored_split
 from bench.stream.images import FileImages
 from bench.stream.measure import PLAIN_SAMPLES, Way, as_json, measure
 from bench.stream.show import progress, remarks, stage_table, throughput_table
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter, only_writer, unwritable, write_whole
+from bench.stream.writer import RECORD, FolderError, MaskFolder, MaskWriter, only_writer, unwritable, write_whole
 from models.files import image_files, read_image
 from models.graphs import GraphError
 from models.images import ImageError, from_folder
@@ -84,9 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.json and (fault := unwritable(options.json)):
-        msg = f"--json {options.json}: {fault}"
-        raise FolderError(msg)
+    _check_places(options)
     paths = image_files(options.images)
     size = _size(paths, options.bits)
     case = Case(options.backend, options.precision, _positive(options.batch_size))
@@ -103,6 +101,20 @@ def _run(options: argparse.Namespace) -> int:
     }  # fmt: skip
     with only_writer(options.out):
         return _fill(options, paths, source, case, MaskFolder(options.out, record))
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    """Raise `FolderError` where what is to be written would be in the way of what is read or written there."""
+    if options.json and (fault := unwritable(options.json)):
+        msg = f"--json {options.json}: {fault}"
+        raise FolderError(msg)
+    out = options.out.resolve()
+    if options.json and options.json.resolve() == out / RECORD:
+        msg = f"--json {options.json}: this file says what made the masks beside it; give another name"
+        raise FolderError(msg)
+    if out == options.images.resolve():
+        msg = f"--out {options.out}: masks have the images' names, and would be taken for images; give another folder"
+        raise FolderError(msg)
 
 
 def _fill(options: argparse.Namespace, paths: list[Path], source: NetworkSource, case: Case, folder: MaskFolder) -> int:

@@ -151,6 +151,13 @@ def test_images_of_another_folder_are_not_taken_for_done_where_names_are_the_sam
     assert {path: path.read_bytes() for path in place.out.iterdir()} == before
 
 
+def test_figures_never_replace_the_record_of_the_masks(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run() == 0
+    assert place.run(f"--json={place.out}/../out/stream.json") == 2
+    assert "stream.json: this file says what made the masks beside it" in capsys.readouterr().err
+    assert place.run() == 0
+
+
 def test_two_streams_never_write_to_one_folder_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     with only_writer(place.out):
         (place.out / ".a.png.1.part").write_bytes(b"half a mask, being written")
@@ -172,7 +179,8 @@ def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("--out=images", "it holds PNG files and no stream.json"),
+        ("--out=calibration", "it holds PNG files and no stream.json"),
+        ("--out=images", "--out images: masks have the images' names, and would be taken for images"),
         ("--batch-size=0", "--batch-size 0: a whole number from 1"),
         ("--images=nowhere", "there is no such folder"),
         ("--precision=tf32", "OpenVINO runs"),
@@ -185,12 +193,12 @@ def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_
 def test_wrong_command_is_one_error_and_leaves_nothing(
     place: Place, capsys: pytest.CaptureFixture[str], fault: str, told: str
 ) -> None:
-    before = sorted(place.images.iterdir())
+    before = sorted([*place.images.iterdir(), *place.calibration.iterdir()])
     assert place.run(fault) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("cannot stream: ")
     assert told in line
-    assert sorted(place.images.iterdir()) == before
+    assert sorted([*place.images.iterdir(), *place.calibration.iterdir()]) == before
     assert not place.out.exists()
 
 
