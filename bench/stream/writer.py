@@ -142,7 +142,8 @@ def _unwritable_folder(folder: Path, error: OSError) -> FolderError:
 
 
 def _save(path: Path, mask: NDArray[np.uint8]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not named after the mask, whose name may be as long as names can be.
+    part = path.with_name(f".{os.getpid()}-{get_native_id()}.part")
     try:
         Image.fromarray(mask).save(part, format="PNG", compress_level=1)
         part.replace(path)

@@ -224,6 +224,13 @@ def test_write_that_fails_ends_the_stream_and_leaves_no_half_mask(
     assert [path.name for path in folder.mask_of("x").parent.iterdir()] == ["stream.json"]
 
 
+def test_image_with_the_longest_name_there_is_gets_a_mask(tmp_path: Path) -> None:
+    writer = MaskWriter(MaskFolder(tmp_path, {"case": "a"}), (16, 16), 2, 2)
+    with writer:
+        writer(0, f"{'y' * 251}.tif", np.ones((16, 16), np.uint8))
+    assert np.asarray(Image.open(tmp_path / f"{'y' * 251}.png")).all()
+
+
 def test_more_than_two_classes_keep_their_numbers(tmp_path: Path) -> None:
     folder = MaskFolder(tmp_path, {"case": "a"})
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16) % 5
