@@ -18,7 +18,7 @@ from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
-from bench.report import hanging
+from bench.report import WIDTH, hanging
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.stream.images import FileImages
@@ -145,7 +145,7 @@ def _stream(
 
 
 def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
-    console = Console(highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     console.print(throughput_table([row]))
     console.print(stage_table([row]))
     for line in remarks([row]):
@@ -155,7 +155,11 @@ def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
     if row["partial"]:
         console.print("- interrupted: the same command goes on from here")
     if options.json:
-        write_whole(options.json, (json.dumps({"stream": row}, indent=1) + "\n").encode())
+        try:
+            write_whole(options.json, (json.dumps({"stream": row}, indent=1) + "\n").encode())
+        except OSError as error:
+            msg = f"--json {options.json}: it cannot be written ({error.strerror}); the masks are there"
+            raise FolderError(msg) from error
 
 
 def _source(options: argparse.Namespace, size: tuple[int, int]) -> NetworkSource:

@@ -155,7 +155,9 @@ def unwritable(path: Path) -> str | None:
     """Return in words why no file can be written at a path, found out before the work that it is to hold, or None."""
     if path.is_dir():
         return "this is a folder; name a file to write"
-    return None if path.parent.is_dir() else f"there is no folder {path.parent}"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return None if os.access(path.parent, os.W_OK) else f"the folder {path.parent} cannot be written"
 
 
 def write_whole(path: Path, content: bytes) -> None:
