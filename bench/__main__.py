@@ -37,19 +37,20 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     completing = _ARGCOMPLETE in os.environ
     name = (_being_typed() if completing else given)[:1]
-    parser = command_line(name[0] if name else None)
-    if completing:
-        import argcomplete  # noqa: PLC0415 - only a shell that completes a line needs it
-
-        argcomplete.autocomplete(parser)
-    options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
+    told = " ".join(["bench", *name])
     try:
+        parser = command_line(name[0] if name else None)  # Imports the command, which may take seconds.
+        if completing:
+            import argcomplete  # noqa: PLC0415 - only a shell that completes a line needs it
+
+            argcomplete.autocomplete(parser)
+        options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
         return _command(options.command).run(options)
     except CacheError as error:
-        sys.stderr.write(f"bench {options.command}: {error}\n")
+        sys.stderr.write(f"{told}: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"stopped: bench {options.command}\n")
+        sys.stderr.write(f"stopped: {told}\n")
         return _INTERRUPTED
 
 

@@ -182,13 +182,14 @@ def test_unknown_command_lists_the_valid_ones(capsys: pytest.CaptureFixture[str]
     assert "gate" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["configure", "run"])
 def test_ctrl_c_ends_any_command_without_a_traceback(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def interrupted(_options: object) -> int:
+    def interrupted(_argument: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.commands.gate.run", interrupted)
+    monkeypatch.setattr(f"bench.commands.gate.{where}", interrupted)
     assert main(["gate", "run.json"]) == 130
     assert capsys.readouterr().err == "stopped: bench gate\n"
 
