@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
+import onnxruntime
 from onnx import shape_inference
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _PRODUCTS = ("MatMul", "Gemm")
@@ -51,7 +50,7 @@ class Work:
 
 
 def count(path: Path, size: tuple[int, int]) -> Work:
-    """Return the work of an FP32 graph for images of `size`; `ValueError` when it holds none.
+    """Return the work of an FP32 graph for images of `size`; `ValueError` when it holds none or hides how much.
 
     A convolution's multiply-adds: each output value sums the weight [K, C / groups, h, w] over all but K; transposed,
     each input value goes to the weight [C, K / groups, h, w] over all but C places. A matrix product's: each output
@@ -59,23 +58,49 @@ def count(path: Path, size: tuple[int, int]) -> Work:
     normalisation, addition) move nothing of their own.
     """
     model = onnx.load(path)
-    weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    weights = {tensor.name for tensor in model.graph.initializer}
     (image,) = [value for value in model.graph.input if value.name not in weights]
     for dim, extent in zip(image.type.tensor_type.shape.dim, (1, 1, *size), strict=True):
         dim.dim_value = extent
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.shape.dim[0].dim_value = 1
-    graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = dict(weights)
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    counted = (*_CONVOLUTIONS, *_PRODUCTS, *_POOLS)
-    layers = tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in counted)
+    try:
+        layers = _layers(model)
+    except KeyError:
+        try:
+            layers = _layers(_folded(model))
+        except KeyError as error:
+            told = "are not known before it runs: export it for images of one size"
+            msg = f"{path}: the extents of {error.args[0]} {told}"
+            raise ValueError(msg) from error
     if not any(layer.flops for layer in layers):
         msg = f"{path}: the graph holds no convolution or product whose work could be counted"
         raise ValueError(msg)
     return Work(layers)
+
+
+def _layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
+    """Return the layers of a graph whose input is of fixed extents; `KeyError` for a tensor whose own are unknown."""
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    shapes = dict(weights)
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        extents = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if all(extents) and value.type.tensor_type.HasField("shape"):
+            shapes[value.name] = extents
+    counted = (*_CONVOLUTIONS, *_PRODUCTS, *_POOLS)
+    return tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in counted)
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph of fixed input with what it computes of its extents alone, such as padding, computed."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return onnx.load(options.optimized_model_filepath)
 
 
 def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: dict[str, list[int]]) -> Layer:
