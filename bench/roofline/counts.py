@@ -12,7 +12,7 @@ import onnxruntime
 from onnx import shape_inference
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
-_PRODUCTS = ("MatMul", "Gemm")
+_PRODUCTS = ("MatMul", "Gemm", "Einsum")
 _POOLS = ("MaxPool", "AveragePool", "Resize", "Upsample")
 
 
@@ -54,7 +54,7 @@ def count(path: Path, size: tuple[int, int]) -> Work:
 
     A convolution's multiply-adds: each output value sums the weight [K, C / groups, h, w] over all but K; transposed,
     each input value goes to the weight [C, K / groups, h, w] over all but C places. A matrix product's: each output
-    value sums over the extent that its factors share. Joining tensors (Concat) and what runtimes fuse (activation,
+    value sums over the extents that its factors share. Joining tensors (Concat) and what runtimes fuse (activation,
     normalisation, addition) move nothing of their own.
     """
     model = onnx.load(path)
@@ -83,8 +83,8 @@ def count(path: Path, size: tuple[int, int]) -> Work:
 def _layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
     """Return the layers of a graph whose input is of fixed extents; `KeyError` for a tensor whose own are unknown."""
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    shapes = dict(weights)
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    weights = set(shapes)
     for value in (*graph.input, *graph.value_info, *graph.output):
         extents = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         if all(extents) and value.type.tensor_type.HasField("shape"):
@@ -103,16 +103,33 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(options.optimized_model_filepath)
 
 
-def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: dict[str, list[int]]) -> Layer:
+def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: set[str]) -> Layer:
     data, result = shapes[node.input[0]], shapes[node.output[0]]
-    parameters = [weights[name] for name in node.input[1:] if name in weights]
-    flops, moved = 0.0, prod(data) + prod(result)
+    flops = 0.0
     if node.op_type in _CONVOLUTIONS:
-        kernel = parameters[0]
-        flops = 2.0 * prod(result if node.op_type == "Conv" else data) * prod(kernel[1:])
+        flops = 2.0 * prod(result if node.op_type == "Conv" else data) * prod(shapes[node.input[1]][1:])
     elif node.op_type in _PRODUCTS:
-        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-        flops = 2.0 * prod(result) * data[0 if transposed else -1]
-        moved += 0 if node.input[1] in weights else prod(shapes[node.input[1]])
-    held = 0 if node.op_type in _POOLS else sum(prod(shape) for shape in parameters)
-    return Layer(node.name or node.output[0], flops, moved, held)
+        flops = 2.0 * prod(result) * _summed(node, shapes)
+    maps = {name for name in node.input[: 2 if node.op_type in _PRODUCTS else 1] if name not in weights}
+    held = {name for name in node.input if name} - maps if flops else set()
+    moved, kept = (sum(prod(shapes[name]) for name in names) for names in (maps, held))
+    return Layer(node.name or node.output[0], flops, moved + prod(result), kept)
+
+
+def _summed(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    """Return how many products each value that a matrix product puts out is the sum of; 0 where it multiplies none."""
+    given = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type != "Einsum":
+        return shapes[node.input[0]][0 if "transA" in given and given["transA"].i else -1]
+    if len(node.input) == 1:
+        return 0
+    factors, _, result = given["equation"].s.decode().replace(" ", "").partition("->")
+    # Without an arrow what is in one factor alone is in the result.
+    result = result or "".join(label for label in factors if factors.count(label) == 1)
+    extents: dict[str, int] = {}
+    for labels, name in zip(factors.split(","), node.input, strict=True):
+        # What dots stand for is in the result as well: labels behind them are matched from the end.
+        before, _, behind = labels.partition("...")
+        extents |= dict(zip(before, shapes[name], strict=False))
+        extents |= dict(zip(reversed(behind), reversed(shapes[name]), strict=False))
+    return prod(extent for label, extent in extents.items() if label not in result)

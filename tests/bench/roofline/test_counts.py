@@ -76,6 +76,51 @@ def test_matrix_products_are_counted_as_by_hand_and_by_pytorch(tmp_path: Path) -
     assert (last.activations, last.weights) == (pixels * (8 + 2), 8 * 2)
 
 
+class _Summing(nn.Module):
+    """A convolution, and sums over products of letters, with and without dots and arrow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 8, 1), nn.Conv2d(8, 2, 1)
+        self.weight, self.across = nn.Parameter(torch.zeros(8, 8)), nn.Parameter(torch.zeros(32, 32))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        maps = self.first(image)
+        scores = torch.einsum("bchw,bcHw->bhHw", maps, maps)
+        mixed = torch.einsum("bhHw,bcHw->bchw", scores, maps)
+        logits: torch.Tensor = self.last(
+            torch.einsum("oc,bc...->bo...", self.weight, torch.einsum("bchw,wx", mixed, self.across))
+        )
+        return logits
+
+
+def test_products_of_letters_are_counted_as_by_hand(tmp_path: Path) -> None:
+    export(_Summing().eval(), (16, 32), tmp_path / "model.onnx")
+    _, scores, mixed, across, weighed, _ = count(tmp_path / "model.onnx", (16, 32)).layers
+    pixels = 16 * 32
+    assert scores.flops == mixed.flops == 2 * pixels * 16 * 8
+    # Both factors of the scores are the same maps.
+    assert (scores.activations, scores.weights) == (pixels * 8 + pixels * 16, 0)
+    assert (across.flops, across.weights) == (2 * pixels * 8 * 32, 32 * 32)
+    assert weighed.flops == 2 * pixels * 8 * 8
+    assert (weighed.activations, weighed.weights) == (2 * pixels * 8, 8 * 8)
+
+
+class _Standardised(nn.Conv2d):
+    """A convolution whose weights are made when it runs (Qiao et al., 2019)."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        centred = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(image, centred / (centred.std((1, 2, 3), keepdim=True) + 1e-5), self.bias, padding=1)
+
+
+def test_weights_that_are_computed_count_as_weights(tmp_path: Path) -> None:
+    export(nn.Sequential(_Standardised(1, 4, 3), nn.Conv2d(4, 2, 1)).eval(), (16, 32), tmp_path / "model.onnx")
+    first, _ = count(tmp_path / "model.onnx", (16, 32)).layers
+    pixels = 16 * 32
+    assert (first.flops, first.activations, first.weights) == (2 * pixels * 4 * 9, pixels * 5, 4 * 9 + 4)
+
+
 class _Padding(nn.Module):
     """Pads what it upsampled to the size of what it joins it with, and its input to a multiple of 32, when it runs."""
 
