@@ -195,7 +195,7 @@ def test_ctrl_c_ends_any_command_without_a_traceback(
 
 
 def test_name_of_a_file_that_is_no_text_is_shown_all_the_same() -> None:
-    command = [sys.executable, "-m", "bench", "gate", b"\xff.json", "--annotate=github"]
+    command = [sys.executable, "-m", "bench", "gate", os.fsdecode(b"\xff.json"), "--annotate=github"]
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     answer = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, env=strict)
     assert answer.returncode == 2
