@@ -13,6 +13,7 @@ from bench import sweep_file, sweep_lines
 from bench.__main__ import main
 from bench.backend import OutOfMemoryError
 from bench.roofline import ceilings
+from bench.stream import writer
 from tests.bench.networks import quick, trained
 from tests.fixtures.sessions import FACTORY, read
 
@@ -186,7 +187,7 @@ def test_what_cannot_be_swept_is_one_error_and_no_file(
 def test_file_for_which_there_is_no_room_is_named(
     sweep: Sweeper, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    write = sweep_file.write_whole
+    write = writer.write_whole
 
     def full(path: Path, content: bytes) -> None:
         if path.name == name:
