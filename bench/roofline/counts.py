@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import onnx
-import onnxruntime
 from onnx import shape_inference
+
+from bench.backends._onnx_folded import folded
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _PRODUCTS = ("MatMul", "Gemm", "Einsum")
@@ -69,7 +72,7 @@ def count(path: Path, size: tuple[int, int]) -> Work:
         layers = _layers(model)
     except KeyError:
         try:
-            layers = _layers(_folded(model))
+            layers = _layers(folded(model))
         except KeyError as error:
             told = "are not known before it runs: export it for images of one size"
             msg = f"{path}: the extents of {error.args[0]} {told}"
@@ -91,16 +94,6 @@ def _layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
             shapes[value.name] = extents
     counted = (*_CONVOLUTIONS, *_PRODUCTS, *_POOLS)
     return tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in counted)
-
-
-def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph of fixed input with what it computes of its extents alone, such as padding, computed."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    with TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return onnx.load(options.optimized_model_filepath)
 
 
 def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: set[str]) -> Layer:
