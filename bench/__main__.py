@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -36,19 +37,20 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     completing = _ARGCOMPLETE in os.environ
     name = (_being_typed() if completing else given)[:1]
-    parser = command_line(name[0] if name else None)
-    if completing:
-        import argcomplete  # noqa: PLC0415 - only a shell that completes a line needs it
-
-        argcomplete.autocomplete(parser)
-    options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
+    told = " ".join(["bench", *name])
     try:
+        parser = command_line(name[0] if name else None)  # Imports the command, which may take seconds.
+        if completing:
+            import argcomplete  # noqa: PLC0415 - only a shell that completes a line needs it
+
+            argcomplete.autocomplete(parser)
+        options = parser.parse_args(given)  # Ends here, with the help or what is wrong, unless there is a command.
         return _command(options.command).run(options)
     except CacheError as error:
-        sys.stderr.write(f"bench {options.command}: {error}\n")
+        sys.stderr.write(f"{told}: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"stopped: bench {options.command}\n")
+        sys.stderr.write(f"stopped: {told}\n")
         return _INTERRUPTED
 
 
@@ -91,6 +93,9 @@ def _enough() -> int:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may be no text in any encoding; standard error shows such as well.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = main()
         sys.stdout.flush()

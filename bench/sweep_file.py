@@ -122,8 +122,17 @@ def measured(data: Mapping[str, Any], line: str) -> set[int]:
 
 
 def save(data: Mapping[str, Any], path: Path) -> None:
-    """Write a sweep whole."""
-    write_whole(path, (json.dumps(data, indent=1) + "\n").encode())
+    """Write a sweep whole; `RunFileError` where it cannot be written."""
+    write(path, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file of a sweep whole, its plot too; `RunFileError` where it cannot be written."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        msg = f"{path}: it cannot be written ({error.strerror})"
+        raise RunFileError(msg) from error
 
 
 def joined(paths: Sequence[Path]) -> dict[str, Any]:

@@ -150,7 +150,11 @@ def _grey(path: Path, picture: Image.Image) -> NDArray[Any]:
             msg = f"{path}: floating-point grey has no known scale; save it with 8 or 16 bits"
             raise ImageError(msg)
         # What is grey already is not copied: threads that stream files wait for each other while one of them copies.
-        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+        try:
+            return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+        except ValueError as error:
+            msg = f"{path}: colours stored as {picture.mode} cannot be made grey here; save it as grey or RGB"
+            raise ImageError(msg) from error
     values = np.asarray(picture)
     if int(values.min()) < 0 or int(values.max()) >= 2**16:
         msg = f"{path}: its grey levels do not fit into 16 bits; save it with 8 or 16 bits"

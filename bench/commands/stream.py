@@ -24,7 +24,7 @@ from bench.stored_images import stored_split
 from bench.stream.images import FileImages
 from bench.stream.measure import PLAIN_SAMPLES, Way, as_json, measure
 from bench.stream.show import progress, remarks, stage_table, throughput_table
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter, unwritable, write_whole
+from bench.stream.writer import RECORD, FolderError, MaskFolder, MaskWriter, only_writer, unwritable, write_whole
 from models.files import image_files, read_image
 from models.graphs import GraphError
 from models.images import ImageError, from_folder
@@ -84,9 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.json and (fault := unwritable(options.json)):
-        msg = f"--json {options.json}: {fault}"
-        raise FolderError(msg)
+    _check_places(options)
     paths = image_files(options.images)
     size = _size(paths, options.bits)
     case = Case(options.backend, options.precision, _positive(options.batch_size))
@@ -97,10 +95,30 @@ def _run(options: argparse.Namespace) -> int:
         msg = f"{case}: {reason}"
         raise UnavailableError(msg)
     key = engine_key(backend, source, case)
-    folder = MaskFolder(options.out, {name: key[name] for name in ("case", "recipe", "versions", "size")} | {
+    record = {name: key[name] for name in ("case", "recipe", "versions", "size")} | {
         "network": source.network.digest, "calibration": source.calibration_set.digest, "bits": options.bits,
         "images": str(options.images.resolve()),
-    })  # fmt: skip
+    }  # fmt: skip
+    with only_writer(options.out):
+        return _fill(options, paths, source, case, MaskFolder(options.out, record))
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    """Raise `FolderError` where what is to be written would be in the way of what is read or written there."""
+    if options.json and (fault := unwritable(options.json)):
+        msg = f"--json {options.json}: {fault}"
+        raise FolderError(msg)
+    out = options.out.resolve()
+    if options.json and options.json.resolve() == out / RECORD:
+        msg = f"--json {options.json}: this file says what made the masks beside it; give another name"
+        raise FolderError(msg)
+    if out == options.images.resolve():
+        msg = f"--out {options.out}: masks have the images' names, and would be taken for images; give another folder"
+        raise FolderError(msg)
+
+
+def _fill(options: argparse.Namespace, paths: list[Path], source: NetworkSource, case: Case, folder: MaskFolder) -> int:
+    """Write the masks that a folder lacks."""
     folder.tidy()
     left = [path for path in paths if not folder.mask_of(path.name).exists()]
     if not left:
@@ -110,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{options.out}: {len(paths) - len(left)} masks are there already, {len(left)} are left")
     with open_engine(source, case) as opened:
         check_label(case, opened.engine)
-        row = _stream(options, opened, FileImages(left, size, bits=options.bits), folder, source)
+        row = _stream(options, opened, FileImages(left, source.image_size, bits=options.bits), folder, source)
     _tell(row, options)
     return _INTERRUPTED if row["partial"] else 1 if row["bad_images"] else 0
 
@@ -137,7 +155,11 @@ def _tell(row: dict[str, Any], options: argparse.Namespace) -> None:
     if row["partial"]:
         console.print("- interrupted: the same command goes on from here")
     if options.json:
-        write_whole(options.json, (json.dumps({"stream": row}, indent=1) + "\n").encode())
+        try:
+            write_whole(options.json, (json.dumps({"stream": row}, indent=1) + "\n").encode())
+        except OSError as error:
+            msg = f"--json {options.json}: it cannot be written ({error.strerror}); the masks are there"
+            raise FolderError(msg) from error
 
 
 def _source(options: argparse.Namespace, size: tuple[int, int]) -> NetworkSource:

@@ -22,7 +22,7 @@ from bench.roofline.counts import count
 from bench.roofline.report import Roofline
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
-from bench.stream.writer import unwritable, write_whole
+from bench.stream.writer import unwritable
 from bench.sweep_lines import subject, sweep_line
 from models.images import ImageError
 from models.network import ModelError, load_network
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             data, status = _measure(options, _batch_sizes(options.batch_sizes))
         if options.plot and data["sweep"]:
-            write_whole(options.plot, as_file(data))
+            sweep_file.write(options.plot, as_file(data))
     except (ModelError, WeightsError, ImageError, RunFileError, OSError, ValueError) as error:
         print(f"cannot sweep: {error}", file=sys.stderr)
         return 2
@@ -149,7 +149,9 @@ def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, A
         print(f"interrupted: {held if data['sessions'][-1]['cases'] else 'nothing was measured'}", file=sys.stderr)
         return data, _INTERRUPTED
     if not data["sweep"]:
-        msg = f"nothing could be measured: {'; '.join(f'{line}: {why}' for line, why in data['ended'].items())}"
+        told = "; ".join(f"{line}: {why}" for line, why in data["ended"].items())
+        none = f"none of --backends {options.backends} offers any of --precisions {options.precisions}"
+        msg = f"nothing could be measured: {told or none}"
         raise ValueError(msg)
     if not data["sessions"][-1]["cases"]:
         print(f"{options.json} holds every case already", file=sys.stderr)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import shape_inference
 
+from bench.backends._onnx_folded import folded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
-_PRODUCTS = ("MatMul", "Gemm")
+_PRODUCTS = ("MatMul", "Gemm", "Einsum")
 _POOLS = ("MaxPool", "AveragePool", "Resize", "Upsample")
 
 
@@ -51,43 +53,76 @@ class Work:
 
 
 def count(path: Path, size: tuple[int, int]) -> Work:
-    """Return the work of an FP32 graph for images of `size`; `ValueError` when it holds none.
+    """Return the work of an FP32 graph for images of `size`; `ValueError` when it holds none or hides how much.
 
     A convolution's multiply-adds: each output value sums the weight [K, C / groups, h, w] over all but K; transposed,
     each input value goes to the weight [C, K / groups, h, w] over all but C places. A matrix product's: each output
-    value sums over the extent that its factors share. Joining tensors (Concat) and what runtimes fuse (activation,
+    value sums over the extents that its factors share. Joining tensors (Concat) and what runtimes fuse (activation,
     normalisation, addition) move nothing of their own.
     """
     model = onnx.load(path)
-    weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    weights = {tensor.name for tensor in model.graph.initializer}
     (image,) = [value for value in model.graph.input if value.name not in weights]
     for dim, extent in zip(image.type.tensor_type.shape.dim, (1, 1, *size), strict=True):
         dim.dim_value = extent
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.shape.dim[0].dim_value = 1
-    graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = dict(weights)
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    counted = (*_CONVOLUTIONS, *_PRODUCTS, *_POOLS)
-    layers = tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in counted)
+    try:
+        layers = _layers(model)
+    except KeyError:
+        try:
+            layers = _layers(folded(model))
+        except KeyError as error:
+            told = "are not known before it runs: export it for images of one size"
+            msg = f"{path}: the extents of {error.args[0]} {told}"
+            raise ValueError(msg) from error
     if not any(layer.flops for layer in layers):
         msg = f"{path}: the graph holds no convolution or product whose work could be counted"
         raise ValueError(msg)
     return Work(layers)
 
 
-def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: dict[str, list[int]]) -> Layer:
+def _layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
+    """Return the layers of a graph whose input is of fixed extents; `KeyError` for a tensor whose own are unknown."""
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    weights = set(shapes)
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        extents = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if all(extents) and value.type.tensor_type.HasField("shape"):
+            shapes[value.name] = extents
+    counted = (*_CONVOLUTIONS, *_PRODUCTS, *_POOLS)
+    return tuple(_layer(node, shapes, weights) for node in graph.node if node.op_type in counted)
+
+
+def _layer(node: onnx.NodeProto, shapes: dict[str, list[int]], weights: set[str]) -> Layer:
     data, result = shapes[node.input[0]], shapes[node.output[0]]
-    parameters = [weights[name] for name in node.input[1:] if name in weights]
-    flops, moved = 0.0, prod(data) + prod(result)
+    flops = 0.0
     if node.op_type in _CONVOLUTIONS:
-        kernel = parameters[0]
-        flops = 2.0 * prod(result if node.op_type == "Conv" else data) * prod(kernel[1:])
+        flops = 2.0 * prod(result if node.op_type == "Conv" else data) * prod(shapes[node.input[1]][1:])
     elif node.op_type in _PRODUCTS:
-        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-        flops = 2.0 * prod(result) * data[0 if transposed else -1]
-        moved += 0 if node.input[1] in weights else prod(shapes[node.input[1]])
-    held = 0 if node.op_type in _POOLS else sum(prod(shape) for shape in parameters)
-    return Layer(node.name or node.output[0], flops, moved, held)
+        flops = 2.0 * prod(result) * _summed(node, shapes)
+    maps = {name for name in node.input[: 2 if node.op_type in _PRODUCTS else 1] if name not in weights}
+    held = {name for name in node.input if name} - maps if flops else set()
+    moved, kept = (sum(prod(shapes[name]) for name in names) for names in (maps, held))
+    return Layer(node.name or node.output[0], flops, moved + prod(result), kept)
+
+
+def _summed(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    """Return how many products each value that a matrix product puts out is the sum of; 0 where it multiplies none."""
+    given = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type != "Einsum":
+        return shapes[node.input[0]][0 if "transA" in given and given["transA"].i else -1]
+    if len(node.input) == 1:
+        return 0
+    factors, _, result = given["equation"].s.decode().replace(" ", "").partition("->")
+    # Without an arrow what is in one factor alone is in the result.
+    result = result or "".join(label for label in factors if factors.count(label) == 1)
+    extents: dict[str, int] = {}
+    for labels, name in zip(factors.split(","), node.input, strict=True):
+        # What dots stand for is in the result as well: labels behind them are matched from the end.
+        before, _, behind = labels.partition("...")
+        extents |= dict(zip(before, shapes[name], strict=False))
+        extents |= dict(zip(reversed(behind), reversed(shapes[name]), strict=False))
+    return prod(extent for label, extent in extents.items() if label not in result)

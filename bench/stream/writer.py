@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 from threading import Thread, get_native_id
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
 
 RECORD = "stream.json"
 """The file in the folder of masks that says what made them."""
+_LOCK = ".stream.lock"
 _LOWEST_PRIORITY = 19
 _WHITE = 255
 
@@ -29,27 +32,43 @@ class FolderError(ValueError):
     """A folder of masks that cannot be written or gone on with; the text says why and what to do."""
 
 
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Make a folder of masks and keep other streams out of it inside the block.
+
+    `FolderError` where one is in it, or where it holds PNG files that no stream wrote.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob("*.png")) and not (folder / RECORD).exists():
+            msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
+            raise FolderError(msg)
+        lock = FileLock(folder / _LOCK).acquire(blocking=False)
+    except Timeout as error:
+        msg = f"{folder}: another stream is writing there; wait for its end, or give another folder"
+        raise FolderError(msg) from error
+    except OSError as error:
+        raise _unwritable_folder(folder, error) from error
+    with lock:
+        yield
+
+
 class MaskFolder:
     """A folder of masks that one engine of one network made of one folder's images: `record` tells it from others."""
 
     def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
-        """Open or make the folder; `FolderError` when it holds masks that something else made."""
+        """Open a folder; `FolderError` when it holds masks that something else made."""
         self._folder = folder
         path = folder / RECORD
         text = json.dumps(dict(record), indent=1) + "\n"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             found = path.read_text(encoding="utf-8") if path.exists() else None
             if not any(folder.glob("*.png")):
                 # A run that ended before its first mask binds the next one to nothing.
                 write_whole(path, text.encode())
                 return
         except OSError as error:
-            msg = f"{folder}: the folder cannot be written ({error.strerror}); give another"
-            raise FolderError(msg) from error
-        if found is None:
-            msg = f"{folder}: it holds PNG files and no {RECORD}; give an empty or a new folder"
-            raise FolderError(msg)
+            raise _unwritable_folder(folder, error) from error
         if found != text:
             what = "its masks were made by another network, engine or size, or of other images"
             msg = f"{folder}: {what} ({path}); give another folder"
@@ -118,8 +137,13 @@ class MaskWriter:
                 self._free.put(buffer)
 
 
+def _unwritable_folder(folder: Path, error: OSError) -> FolderError:
+    return FolderError(f"{folder}: the folder cannot be written ({error.strerror}); give another")
+
+
 def _save(path: Path, mask: NDArray[np.uint8]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not named after the mask, whose name may be as long as names can be.
+    part = path.with_name(f".{os.getpid()}-{get_native_id()}.part")
     try:
         Image.fromarray(mask).save(part, format="PNG", compress_level=1)
         part.replace(path)
@@ -131,7 +155,9 @@ def unwritable(path: Path) -> str | None:
     """Return in words why no file can be written at a path, found out before the work that it is to hold, or None."""
     if path.is_dir():
         return "this is a folder; name a file to write"
-    return None if path.parent.is_dir() else f"there is no folder {path.parent}"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return None if os.access(path.parent, os.W_OK) else f"the folder {path.parent} cannot be written"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -181,15 +182,24 @@ def test_unknown_command_lists_the_valid_ones(capsys: pytest.CaptureFixture[str]
     assert "gate" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["configure", "run"])
 def test_ctrl_c_ends_any_command_without_a_traceback(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def interrupted(_options: object) -> int:
+    def interrupted(_argument: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.commands.gate.run", interrupted)
+    monkeypatch.setattr(f"bench.commands.gate.{where}", interrupted)
     assert main(["gate", "run.json"]) == 130
     assert capsys.readouterr().err == "stopped: bench gate\n"
+
+
+def test_name_of_a_file_that_is_no_text_is_shown_all_the_same() -> None:
+    command = [sys.executable, "-m", "bench", "gate", os.fsdecode(b"\xff.json"), "--annotate=github"]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    answer = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, env=strict)
+    assert answer.returncode == 2
+    assert "\\udcff.json" in answer.stdout
 
 
 def test_reader_that_has_seen_enough_is_no_fault() -> None:

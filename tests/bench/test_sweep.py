@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from bench import sweep_lines
+from bench import sweep_file, sweep_lines
 from bench.__main__ import main
 from bench.backend import OutOfMemoryError
 from bench.roofline import ceilings
+from bench.stream import writer
 from tests.bench.networks import quick, trained
 from tests.fixtures.sessions import FACTORY, read
 
@@ -165,6 +166,7 @@ def test_line_that_ends_early_says_why_in_the_file_and_the_others_go_on(
         ("--backends=torch,onyx", "--backends torch,onyx: no onyx; there are "),
         ("--precisions=int4", "--precisions int4: no int4; there are fp32, "),
         ("--backends=tensorrt", "nothing could be measured: tensorrt-fp32: from batch 1 on: "),
+        ("--precisions=tf32", "none of --backends openvino offers any of --precisions tf32"),
         ("--weights=none.safetensors", "none.safetensors"),
         ("--plot=none/sweep.svg", "none/sweep.svg: there is no folder none"),
         ("--plot=.", ".: this is a folder; name a file to write"),
@@ -179,3 +181,19 @@ def test_what_cannot_be_swept_is_one_error_and_no_file(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cannot sweep: ")]
     assert told in line
     assert not (tmp_path / "sweep.json").exists()
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "sweep.svg"])
+def test_file_for_which_there_is_no_room_is_named(
+    sweep: Sweeper, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    write = writer.write_whole
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == name:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(sweep_file, "write_whole", full)
+    assert sweep("--batch-sizes=1", "--plot=sweep.svg") == 2
+    assert f"cannot sweep: {name}: it cannot be written (No space left on device)\n" in capsys.readouterr().err

@@ -35,6 +35,10 @@ def _float_tiff(path: Path) -> None:
     Image.fromarray(np.zeros((16, 16), dtype=np.float32)).save(path)
 
 
+def _lab_tiff(path: Path) -> None:
+    Image.frombytes("LAB", (16, 16), bytes(16 * 16 * 3)).save(path)
+
+
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing folder": (lambda d: d.rename(d.with_name("elsewhere")), r"i: there is no such folder"),
     "no folder": (lambda d: (d.rename(d.with_name("elsewhere")), d.write_text("x")), r"i: this is no folder"),
@@ -46,6 +50,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated TIFF": (lambda d: _cut(d / "a.tif", 0.5), r"a\.tif: this file cannot be read"),
     "dangling link": (lambda d: (d / "a.png").symlink_to(d / "gone"), r"a\.png: this file cannot be read"),
     "float TIFF": (lambda d: _float_tiff(d / "a.tif"), r"a\.tif: floating-point grey"),
+    "CIELAB TIFF": (lambda d: _lab_tiff(d / "a.tif"), r"a\.tif: colours stored as LAB cannot be made grey here"),
     "same stem": (lambda d: (_image(d / "a.png"), _image(d / "a.tif")), r"i: a\.png and a\.tif differ in their suffix"),
     "unequal sizes": (
         lambda d: (_image(d / "a.png"), _image(d / "b.png", (48, 32))),

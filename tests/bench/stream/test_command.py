@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +15,14 @@ from bench.__main__ import main
 from bench.case import Case
 from bench.engines import open_engine
 from bench.fidelity import predict
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter
+from bench.report import WIDTH
+from bench.stream.writer import MaskWriter, only_writer
 from models.images import from_folder
 from models.weights import save_weights
 from tests.bench.networks import one_core, quick, sections, tiny_source, trained
 from tests.fixtures.sessions import FACTORY, read
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 COUNT = 7
@@ -58,7 +58,7 @@ class Place:
 
     def parts(self) -> list[Path]:
         """Return what is not whole."""
-        return list(self.out.glob(".*"))
+        return list(self.out.glob(".*.part"))
 
 
 @pytest.fixture
@@ -156,19 +156,49 @@ def test_images_of_another_folder_are_not_taken_for_done_where_names_are_the_sam
     assert {path: path.read_bytes() for path in place.out.iterdir()} == before
 
 
-def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_path: Path) -> None:
-    MaskFolder(tmp_path / "out", {"network": "of NaN"})
-    mended = MaskFolder(tmp_path / "out", {"network": "mended"})
-    Image.new("L", (16, 16)).save(mended.mask_of("a.tif"))
-    MaskFolder(tmp_path / "out", {"network": "mended"})
-    with pytest.raises(FolderError, match="were made by another network"):
-        MaskFolder(tmp_path / "out", {"network": "of NaN"})
+def test_figures_never_replace_the_record_of_the_masks(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run() == 0
+    assert place.run(f"--json={place.out}/../out/stream.json") == 2
+    assert "stream.json: this file says what made the masks beside it" in capsys.readouterr().err
+    assert place.run() == 0
+
+
+def test_figures_that_cannot_be_written_are_one_error_behind_the_masks(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = place.folder / "figures.json"
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name.startswith(f".{figures.name}"):
+            write(path, content[:10])
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert place.run(f"--json={figures}") == 2
+    said = capsys.readouterr()
+    assert f"{figures}: it cannot be written (No space left on device); the masks are there" in said.err
+    assert max(map(len, said.out.splitlines())) <= WIDTH
+    assert [line.split()[0] for line in said.out.splitlines()].count("openvino-fp32-b1") == 2
+    assert list(place.masks()) == list("abcdefg")
+    assert not list(place.folder.glob("*figures.json*"))
+
+
+def test_two_streams_never_write_to_one_folder_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    with only_writer(place.out):
+        (place.out / ".a.png.1.part").write_bytes(b"half a mask, being written")
+        assert place.run() == 2
+        assert "out: another stream is writing there; wait for its end, or give another" in capsys.readouterr().err
+        assert [path.name for path in place.parts()] == [".a.png.1.part"]
+    assert place.run() == 0
 
 
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("--out=images", "it holds PNG files and no stream.json"),
+        ("--out=calibration", "it holds PNG files and no stream.json"),
+        ("--out=images", "--out images: masks have the images' names, and would be taken for images"),
         ("--batch-size=0", "--batch-size 0: a whole number from 1"),
         ("--images=nowhere", "there is no such folder"),
         ("--precision=tf32", "OpenVINO runs"),
@@ -181,41 +211,10 @@ def test_run_without_a_mask_does_not_keep_another_network_out_of_its_folder(tmp_
 def test_wrong_command_is_one_error_and_leaves_nothing(
     place: Place, capsys: pytest.CaptureFixture[str], fault: str, told: str
 ) -> None:
-    before = sorted(place.images.iterdir())
+    before = sorted([*place.images.iterdir(), *place.calibration.iterdir()])
     assert place.run(fault) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("cannot stream: ")
     assert told in line
-    assert sorted(place.images.iterdir()) == before
+    assert sorted([*place.images.iterdir(), *place.calibration.iterdir()]) == before
     assert not place.out.exists()
-
-
-def test_write_that_fails_ends_the_stream_and_leaves_no_half_mask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = MaskFolder(tmp_path / "out", {"case": "a"})
-
-    def full(image: Image.Image, path: Path, **options: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    writer = MaskWriter(folder, (16, 16), 2, 1)
-
-    def write_many() -> None:
-        with writer:
-            for index in range(50):
-                writer(index, f"{index}.png", np.zeros((16, 16), np.uint8))
-
-    with pytest.raises(FolderError, match=r"0\.png: it cannot be written \(No space left on device\)"):
-        write_many()
-    assert [path.name for path in folder.mask_of("x").parent.iterdir()] == ["stream.json"]
-
-
-def test_more_than_two_classes_keep_their_numbers(tmp_path: Path) -> None:
-    folder = MaskFolder(tmp_path / "out", {"case": "a"})
-    mask = np.arange(256, dtype=np.uint8).reshape(16, 16) % 5
-    writer = MaskWriter(folder, (16, 16), 5, 1)
-    with writer:
-        writer(0, "a.tif", mask)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), mask)
