@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.annotations import command, github
+from bench.arguments import share
 from bench.baseline import BaselineError, load_baseline
 from bench.entries import Acceptance, Baseline, entries_of
 from bench.gate import findings, judge_run
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-fps-drop",
-        type=float,
+        type=share,
         help="allowed loss of FPS as a share (default: 0.01 to 0.05, as the machine's own spread has it)",
     )
     parser.add_argument("--strict", action="store_true", help="fail INCONCLUSIVE and NO_BASELINE cases too")
@@ -44,9 +45,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one verdict per case and the joint findings, and return the exit status."""
     try:
-        if options.max_fps_drop is not None and not 0 < options.max_fps_drop < 1:
-            msg = f"--max-fps-drop {options.max_fps_drop:g}: must be a share between 0 and 1"
-            raise BaselineError(msg)
         found = read_judged(options.run)
         baseline = _baseline(options, found)
     except (RunFileError, BaselineError) as error:

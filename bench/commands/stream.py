@@ -18,13 +18,14 @@ from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
+from bench.outputs import unwritable, write_whole
 from bench.report import hanging
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.stream.images import FileImages
 from bench.stream.measure import PLAIN_SAMPLES, Way, as_json, measure
 from bench.stream.show import progress, remarks, stage_table, throughput_table
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter, unwritable, write_whole
+from bench.stream.writer import FolderError, MaskFolder, MaskWriter
 from models.files import image_files, read_image
 from models.graphs import GraphError
 from models.images import ImageError, from_folder

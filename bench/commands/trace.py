@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import turns
+from bench.arguments import count, counts, positive
 from bench.backend import UnavailableError, load_backend, names
 from bench.case import PRECISIONS, Case
 from bench.machine import physical_cores, this_machine
@@ -33,7 +34,7 @@ _SAME = ("case", "machine", "model", "image_size", "seconds_per_visit", "passes"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--runs", type=int, default=30, help="process runs (default: %(default)s)")
+    parser.add_argument("--runs", type=count, default=30, help="process runs (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="file to write, such as fixtures/traces/NAME.json")
     parser.add_argument("--append", action="store_true", help="go on with the file until it holds so many runs")
     parser.add_argument("--note", default="", help="what else was going on, kept in the file")
@@ -44,23 +45,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
-    parser.add_argument("--image-size", type=int, help="pixels a side (default: 64 on a CPU, 256 on a GPU)")
+    parser.add_argument("--image-size", type=count, help="pixels a side (default: 64 on a CPU, 256 on a GPU)")
     parser.add_argument("--cases", help="exactly these, such as torch-fp32-b1,openvino-int8-b4")
     parser.add_argument("--backends", help="those to record (default: all but the excluded)")
     parser.add_argument("--exclude", default="torch_compile", help="backends to leave out (default: %(default)s)")
     parser.add_argument("--precisions", default="fp32,fp16,int8", help="default: %(default)s")
-    parser.add_argument("--batch-sizes", default="1,2,4,8", help="default: %(default)s")
+    parser.add_argument("--batch-sizes", type=counts, default="1,2,4,8", help="default: %(default)s")
     parser.add_argument(
         "--turns", metavar="CASE", help="instead of runs of a matrix, record pairs of processes of this case as ab does"
     )
     parser.add_argument(
         "--pair-seconds",
-        type=float,
+        type=positive,
         default=120.0,
         help="with --turns, how long a pair is timed (default: %(default)s)",
     )
-    parser.add_argument("--passes", type=int, default=3, help="visits to each case in a run (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="seconds of timing a visit (default: %(default)s)")
+    parser.add_argument("--passes", type=count, default=3, help="visits to each case in a run (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=positive, default=0.1, help="seconds of timing a visit (default: %(default)s)"
+    )
     parser.add_argument("--inject", metavar="CASE", help="time this case slowed on purpose too, in several ways")
     parser.add_argument(
         "--disturbed", type=int, default=0, metavar="N", help="record N more runs with a neighbour from half-way on"
@@ -71,8 +74,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record the runs, writing the file anew after each, and return the exit status."""
     try:
-        if options.runs < 1:
-            msg = f"--runs {options.runs}: a whole number from 1"
+        if options.out.is_dir():
+            msg = f"--out {options.out}: this is a folder; name a file to write"
             raise TraceError(msg)
         origin = _origin(options)
         with ExitStack() as stack:
@@ -205,9 +208,7 @@ def _swept(options: argparse.Namespace) -> list[str]:
             if options.backends:
                 raise
             continue
-        cases = [
-            Case(name, precision, int(size)) for precision in precisions for size in options.batch_sizes.split(",")
-        ]
+        cases = [Case(name, precision, size) for precision in precisions for size in options.batch_sizes]
         offered = [case for case in cases if case.precision in backend.PRECISIONS]
         found += [case.id for case in offered if backend.supports(case, options.device) is None]
     return found

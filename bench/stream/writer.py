@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from bench.outputs import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
@@ -122,23 +124,6 @@ def _save(path: Path, mask: NDArray[np.uint8]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         Image.fromarray(mask).save(part, format="PNG", compress_level=1)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def unwritable(path: Path) -> str | None:
-    """Return in words why no file can be written at a path, found out before the work that it is to hold, or None."""
-    if path.is_dir():
-        return "this is a folder; name a file to write"
-    return None if path.parent.is_dir() else f"there is no folder {path.parent}"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -160,16 +160,10 @@ def test_line_that_ends_early_says_why_in_the_file_and_the_others_go_on(
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
-        ("--batch-sizes=0,2", "--batch-sizes 0,2: whole numbers from 1"),
-        ("--batch-sizes=1,x", "--batch-sizes 1,x: whole numbers from 1"),
         ("--backends=torch,onyx", "--backends torch,onyx: no onyx; there are "),
         ("--precisions=int4", "--precisions int4: no int4; there are fp32, "),
         ("--backends=tensorrt", "nothing could be measured: tensorrt-fp32: from batch 1 on: "),
         ("--weights=none.safetensors", "none.safetensors"),
-        ("--plot=none/sweep.svg", "none/sweep.svg: there is no folder none"),
-        ("--plot=.", ".: this is a folder; name a file to write"),
-        ("--seconds=-1", "--seconds -1: a number above 0"),
-        ("--seconds=nan", "--seconds nan: a number above 0"),
     ],
 )
 def test_what_cannot_be_swept_is_one_error_and_no_file(
