@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a line per engine; 1 where a rebuild is blamed or fewer than fifteen faults caught, 2 without images."""
     try:
-        workshop = Workshop(options.image_size, count=options.images)
+        workshop = Workshop(options.image_size, options.images)
     except ImageError as error:
         print(f"cannot build: {error}", file=sys.stderr)
         return 2

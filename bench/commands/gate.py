@@ -27,8 +27,9 @@ _BASELINES = _ROOT / "fixtures" / "baselines"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", type=Path, help="file written by pytest bench/ --benchmark-json")
-    parser.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine the run names)")
-    parser.add_argument(
+    standard = parser.add_mutually_exclusive_group()
+    standard.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine the run names)")
+    standard.add_argument(
         "--against", type=Path, nargs="+", metavar="RUN", help="judge against these runs in place of a baseline"
     )
     parser.add_argument(

@@ -95,9 +95,9 @@ class _Fed:
 class Workshop:
     """A network, images and the FP32 masks that engines are judged by."""
 
-    def __init__(self, size: int, model: str = "unet-small", count: int | None = None) -> None:
+    def __init__(self, size: int, count: int) -> None:
         self._size = (size, size)
-        self._network = load_network(model)
+        self._network = load_network("unet-small")
         self.images = builtin("held-out", self._size, count)
         self._calibration: ImageSet = builtin("calibration", self._size, _CALIBRATION)
         with self._source(Build()) as source:

@@ -93,3 +93,9 @@ def test_values_are_read_as_what_they_mean(tmp_path: Path) -> None:
     assert positive("0.5") == 0.5
     assert share("0.01") == 0.01
     assert file_to_write(str(tmp_path / "new.json")) == tmp_path / "new.json"
+
+
+def test_run_is_judged_against_a_baseline_or_against_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["gate", "run.json", "--baseline", "stored.json", "--against", "old.json"])
+    assert "argument --against: not allowed with argument --baseline" in capsys.readouterr().err
