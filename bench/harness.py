@@ -16,7 +16,7 @@ import openvino as ov
 from rich.progress import track
 
 from bench.arguments import count
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import Case
 from bench.engines import open_engine
 from bench.medians import median_interval
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=count, default=1, help="images per inference (default: %(default)s)")
     parser.add_argument("--turns", type=count, default=15, help="times that each way is timed (default: %(default)s)")
     parser.add_argument("--seconds", type=count, default=3, help="whole seconds per timing (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="where engines are kept")
     options = parser.parse_args(arguments)
     cache = Cache(options.cache_dir, print)
     case = Case("openvino", options.precision, options.batch_size)

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from bench.abba import BUDGET_S, MARGIN, PARTS, confirmed, measure
 from bench.arguments import count, positive, share
+from bench.cache import DEFAULT_ROOT
 from bench.case import parse_case
 from bench.fingerprint import differences
 from bench.sequential import differs
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from bench.workers import Client, Place
 
     Places = tuple[Place, Place]
-
-_ROOT = Path(__file__).parents[2]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--image-size", type=count, default=512, help="pixels a side (default: %(default)s)")
     parser.add_argument(
-        "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
+        "--cache-dir", type=Path, default=DEFAULT_ROOT, help="where engines are kept (default: .bench_cache)"
     )
 
 

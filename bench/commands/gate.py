@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.annotations import command, github
 from bench.arguments import share
-from bench.baseline import BaselineError, load_baseline
+from bench.baseline import FOLDER, BaselineError, load_baseline
 from bench.entries import Acceptance, Baseline, entries_of
 from bench.gate import findings, judge_run
 from bench.judged_runs import read_alike, read_judged
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bench.results import Run
 
 _ROOT = Path(__file__).parents[2]
-_BASELINES = _ROOT / "fixtures" / "baselines"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +72,7 @@ def _cannot(why: str, options: argparse.Namespace) -> int:
 
 def _path(options: argparse.Namespace, found: Run) -> Path:
     """Return the baseline file named, or the machine's own."""
-    return Path(options.baseline or _BASELINES / f"{found.suite['machine']['id']}.json").resolve()
+    return Path(options.baseline or FOLDER / f"{found.suite['machine']['id']}.json").resolve()
 
 
 def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from bench.arguments import count, file_to_write
 from bench.backend import BuildError, UnavailableError, load_backend, names
 from bench.backends._onnx_tensors import activations
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import Case, parse_case
 from bench.outputs import write_whole
 from bench.ranges import RangesError, compared, losses, read_cache
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from bench.ranges import Compared
 
-_ROOT = Path(__file__).parents[2]
 _OWN = {"MinMax": "int8", "entropy": "int8-entropy", "percentile": "int8-percentile"}
 _BASE = "MinMax"
 _THEIRS = "TensorRT "
@@ -80,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="engines for --swap and --resizes (%(default)s)",
     )
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
     parser.add_argument("--json", type=file_to_write, help="write every tensor's figures here")
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench import arguments, sweep_file
 from bench.backend import names
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import PRECISIONS, Case
 from bench.machine import runtimes
 from bench.outputs import write_whole
@@ -22,6 +22,7 @@ from bench.results import RunFileError
 from bench.roofline.counts import count
 from bench.roofline.report import Roofline
 from bench.source import NetworkSource
+from bench.status import INTERRUPTED
 from bench.stored_images import stored_split
 from bench.sweep_lines import subject, sweep_line
 from models.images import ImageError
@@ -30,9 +31,6 @@ from models.weights import WeightsError
 
 if TYPE_CHECKING:
     import argparse
-
-_CACHE = Path(__file__).parents[2] / ".bench_cache"
-_INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="where engines run (default: a GPU if there is one, here %(default)s)",
     )
-    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept (default: .bench_cache)")
+    add(
+        "--cache-dir",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="where engines are kept (default: .bench_cache)",
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--json", type=arguments.file_to_write, metavar="FILE", help="write the figures there, after every case"
@@ -132,7 +136,7 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     except KeyboardInterrupt:
         held = f"{options.json} holds what was measured; with --append the same command goes on"
         print(f"interrupted: {held if data['sessions'][-1]['cases'] else 'nothing was measured'}", file=sys.stderr)
-        return data, _INTERRUPTED
+        return data, INTERRUPTED
     if not data["sweep"]:
         msg = f"nothing could be measured: {'; '.join(f'{line}: {why}' for line, why in data['ended'].items())}"
         raise ValueError(msg)

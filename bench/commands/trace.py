@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from bench import turns
 from bench.arguments import count, counts, positive
 from bench.backend import UnavailableError, load_backend, names
+from bench.cache import DEFAULT_ROOT
 from bench.case import PRECISIONS, Case
 from bench.machine import physical_cores, this_machine
 from bench.neighbour import HOW, beside
 from bench.recording import Recorder
 from bench.slowed import plain_case
+from bench.status import INTERRUPTED
 from bench.timing import Stopwatch
 from bench.traces import TraceError, load, save
 from bench.workers import WorkerError
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from bench.traces import Run
 
-_ROOT = Path(__file__).parents[2]
 _SIZES = {"cpu": 64, "cuda": 256}
 _SAME = ("case", "machine", "model", "image_size", "seconds_per_visit", "passes", "neighbour")
 """What of a trace's origin must be alike for runs to be added to it."""
@@ -68,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--disturbed", type=int, default=0, metavar="N", help="record N more runs with a neighbour from half-way on"
     )
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         left = f"{options.out} holds what was recorded: --append goes on with it"
         print(f"stopped; {left if options.out.exists() else 'nothing was recorded yet'}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     size = options.out.stat().st_size // 1024
     print(f"{len(runs)} runs and {len(disturbed)} disturbed ones of {len(runs[0])} cases in {options.out}, {size} KiB")
     return 0

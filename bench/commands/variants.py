@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.arguments import count, file_to_write, positive
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import PRECISIONS, Case, parse_case
 from bench.contest import Figures, Tried, try_variants
 from bench.machine import this_machine
@@ -28,8 +28,6 @@ from models.unet import SizeError, check_size
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-_ROOT = Path(__file__).parents[2]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="begin no further build after so many seconds of builds",
     )
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
     parser.add_argument("--json", type=file_to_write, help="write the figures here too")
 
 

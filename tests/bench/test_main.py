@@ -20,7 +20,7 @@ INT8 = "openvino-int8-b4"
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of baselines, with one for the machine of the runs."""
-    monkeypatch.setattr(bench.commands.gate, "_BASELINES", tmp_path / "baselines")
+    monkeypatch.setattr(bench.commands.gate, "FOLDER", tmp_path / "baselines")
     path = tmp_path / "baselines" / f"{MACHINE['id']}.json"
     save_baseline(baseline_of(row_json(INT8)), path)
     return path
