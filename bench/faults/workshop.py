@@ -16,7 +16,7 @@ from bench.backend import UnavailableError, load_backend, names
 from bench.backends._onnx import cpu_graph
 from bench.cache import Cache
 from bench.case import Case
-from bench.fidelity import NonFiniteError, Reference, judge, predict
+from bench.fidelity import Reference, judge, predict
 from bench.reference import reference_case
 from bench.source import NetworkSource
 from models.images import builtin, normalise
@@ -150,6 +150,3 @@ class Workshop:
         module = self._network.module()
         build.module(module)
         return Network("broken", digest(module), "broken on purpose", None, _prototype=module)
-
-
-__all__ = ["BATCH", "Build", "NonFiniteError", "Workshop"]

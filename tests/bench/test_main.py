@@ -155,6 +155,10 @@ def test_two_runs_are_compared_side_by_side(tmp_path: Path, capsys: pytest.Captu
     assert "one process each" in text
     b.write_text(b.read_text()[:-9])
     assert main(["compare", str(a), str(b)]) == 2
+    c = write(tmp_path / "c.json", run_json(row_json("onnxruntime-fp32-b1")))
+    capsys.readouterr()
+    assert main(["compare", str(a), str(c)]) == 2
+    assert capsys.readouterr().err == "cannot compare: the runs share no case\n"
 
 
 def test_help_lists_every_command_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:
