@@ -92,6 +92,9 @@ def run(options: argparse.Namespace) -> int:
     status = 0
     try:
         if options.stored:
+            if options.append:
+                msg = "--append adds to what --json FILE measures, and --from measures nothing"
+                raise ValueError(msg)
             data = sweep_file.joined(options.stored)
         else:
             data, status = _measure(options)
