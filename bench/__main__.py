@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from bench.cache import CacheError
+from bench.status import INTERRUPTED
 
-_INTERRUPTED = 130
-"""What a shell gives for a program that Ctrl-C ended."""
 _COMMANDS = Path(__file__).parent / "commands"
 _EPILOG = "`python -m bench COMMAND --help` lists a command's options. CONTRIBUTING.md says how a shell completes them."
 _ARGCOMPLETE = "_ARGCOMPLETE"
@@ -51,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped: {told}\n")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def command_line(name: str | None) -> argparse.ArgumentParser:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import jsonschema
 from bench.case import ID_SCHEMA
 from bench.checksum import FIELD, checksum
 from bench.entries import Acceptance, Baseline, BaselineEntry, Record, StoredRun, Waiver
+from bench.outputs import write_whole
 from bench.schema import check
 from bench.visits import Visit
 
@@ -120,14 +119,7 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
     data[FIELD] = _digest(data)
     check(json.loads(json.dumps(data)), JSON_SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".baseline-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(_dumped(data))
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(path, _dumped(data).encode())
 
 
 def _digest(data: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ from bench.timing import Stopwatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+DEFAULT_ROOT = Path(__file__).parent.parent / ".bench_cache"
+"""Where the store is when no other folder is named."""
 _MANIFEST = "manifest.json"
 _PARTS = 5
 """Parts of a key's field that are named when it changed."""

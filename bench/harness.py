@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import openvino as ov
 from rich.progress import track
 
-from bench.cache import Cache
+from bench.arguments import count
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import Case
 from bench.engines import open_engine
 from bench.medians import median_interval
@@ -38,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Time the three ways in turn, many times over, and print the ratio of their FPS."""
     parser = argparse.ArgumentParser(prog="python -m bench.harness", description=__doc__)
     parser.add_argument("--precision", default="int8", choices=("fp32", "bf16", "int8"), help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
-    parser.add_argument("--turns", type=int, default=15, help="times that each way is timed (default: %(default)s)")
-    parser.add_argument("--seconds", type=_whole, default=3, help="whole seconds per timing (default: %(default)s)")
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept")
+    parser.add_argument("--batch-size", type=count, default=1, help="images per inference (default: %(default)s)")
+    parser.add_argument("--turns", type=count, default=15, help="times that each way is timed (default: %(default)s)")
+    parser.add_argument("--seconds", type=count, default=3, help="whole seconds per timing (default: %(default)s)")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="where engines are kept")
     options = parser.parse_args(arguments)
     cache = Cache(options.cache_dir, print)
     case = Case("openvino", options.precision, options.batch_size)
@@ -69,14 +70,6 @@ def ratio(turns: list[dict[str, float]], name: str) -> str:
         return ""
     median, low, high = median_interval([turn["suite"] / turn[name] for turn in turns])
     return f"   suite / {name} {median:.3f} (95 % interval {low:.3f} to {high:.3f})"
-
-
-def _whole(text: str) -> int:
-    """Return a number of seconds that benchmark_app takes: a whole one of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"{text} is not a whole number of seconds of at least 1, which is what benchmark_app takes"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def _ways(source: NetworkSource, case: Case, folder: Path, seconds: int) -> dict[str, Callable[[], float]]:

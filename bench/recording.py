@@ -35,7 +35,7 @@ class Recorder:
         return list(self._spec["cases"])
 
     def run(self, *, disturbed: bool = False) -> Run | None:
-        """Return one process run's visits, or None where it died; `WorkerError` when several do in a row.
+        """Return one process run's visits, or None where it died; `WorkerError` when several do, or no case opens.
 
         Every case is visited once per pass, so that visits to one case lie seconds apart. A disturbed run has a
         neighbour from the middle of its visits on.
@@ -62,6 +62,9 @@ class Recorder:
         for case, reason in client.left_out.items():
             self._say(f"{case} is left out: {reason}")
         self._spec["cases"] = [case for case in self.cases if case not in client.left_out]
+        if not self.cases:
+            msg = "none of the cases can be opened here, for the reasons above"
+            raise WorkerError(msg)
         visits: dict[str, list[Visit]] = {case: [] for case in self.cases}
         order = self.cases * self._passes
         for index, case in enumerate(order):

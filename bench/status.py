@@ -1,4 +1,4 @@
-"""What the gate can say of one case, and what of it fails a gated run."""
+"""What the gate can say of one case, and what a command's exit status says of all."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ BAD = frozenset({Status.REGRESSION, Status.MISSING, Status.FAILED})
 """Verdicts that fail a gated run."""
 STRICT = frozenset({Status.INCONCLUSIVE, Status.NO_BASELINE})
 """Verdicts that fail it too when asked to be strict."""
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended, as a shell has it."""
 
 
 @dataclass(frozen=True, slots=True)

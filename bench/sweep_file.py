@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
+from bench.outputs import write_whole
 from bench.results import RunFileError
 from bench.roofline.share import ABOVE, passes
 from bench.schema import check
 from bench.stream.show import plain_table
-from bench.stream.writer import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.stream.writer import write_whole
+from bench.outputs import write_whole
 from bench.visits import Visit
 
 if TYPE_CHECKING:

@@ -132,7 +132,7 @@ def elsewhere(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the stored baselines of this machine out of it, and lay one where the documents say FILE."""
     folder = place.desk.folder / "fixtures" / "baselines"
     for module in (bench.commands.baseline, bench.commands.gate):
-        monkeypatch.setattr(module, "_BASELINES", folder)
+        monkeypatch.setattr(module, "FOLDER", folder)
     file = place.desk.folder / "FILE"
     if not file.exists():
         runs = " ".join(f"run{number}.json" for number in (1, 2, 3))

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from scipy.stats import binomtest
 
 from bench.abba import BUDGET_S, MARGIN, PARTS, confirmed, measure
+from bench.arguments import count, positive, share
 from bench.builds import assumed
+from bench.cache import DEFAULT_ROOT
 from bench.case import parse_case
 from bench.fingerprint import differences
 from bench.sequential import differs
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
     Places = tuple[Place, Place]
 
-_ROOT = Path(__file__).parents[2]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -40,24 +40,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cases", required=True, help="cases to time, such as openvino-int8-b4,torch-fp32-b1")
     parser.add_argument(
-        "--margin", type=float, default=MARGIN, help="share of the FPS that is no difference (default: %(default)s)"
+        "--margin", type=share, default=MARGIN, help="share of the FPS that is no difference (default: %(default)s)"
     )
     parser.add_argument(
-        "--budget", type=float, default=BUDGET_S, help="seconds to spend on a case at most (default: %(default)s)"
+        "--budget", type=positive, default=BUDGET_S, help="seconds to spend on a case at most (default: %(default)s)"
     )
     parser.add_argument(
         "--slow-b", default="", metavar="HOW", help="slow B to try the method: sleep=SHARE, threads=N or reformat"
     )
     parser.add_argument(
-        "--prove", type=int, metavar="N", help="N trials each of equal engines and of --slow-b, and count the verdicts"
+        "--prove",
+        type=count,
+        metavar="N",
+        help="N trials each of equal engines and of --slow-b, and count the verdicts",
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
-    parser.add_argument("--image-size", type=int, default=512, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--image-size", type=count, default=512, help="pixels a side (default: %(default)s)")
     parser.add_argument(
-        "--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="where engines are kept (default: .bench_cache)"
+        "--cache-dir", type=Path, default=DEFAULT_ROOT, help="where engines are kept (default: .bench_cache)"
     )
 
 
@@ -135,8 +138,8 @@ def _prove(places: Places, slowed: dict[str, str], options: argparse.Namespace) 
                 )
         wrong = sum(differs(each.verdict) for each in kinds[case])
         print(f"{case}: equal engines called different in {_rate(wrong, options.prove)}")
-        for share in PARTS:
-            within_s = share * options.budget
+        for part in PARTS:
+            within_s = part * options.budget
             seen = sum(each.verdict == "slower" and each.seconds <= within_s for each in kinds[slow])
             print(f"{slow}: called slower within {within_s:.0f} s in {_rate(seen, options.prove)}")
 

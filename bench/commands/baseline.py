@@ -13,7 +13,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from bench.accept import AcceptError, accept, dropped, narrowed, pinned, waived
-from bench.baseline import BaselineError, load_baseline, save_baseline
+from bench.baseline import FOLDER, BaselineError, load_baseline, save_baseline
 from bench.entries import Acceptance, Waiver
 from bench.judged_runs import read_judged
 from bench.report import WIDTH
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.entries import Baseline
-
-_BASELINES = Path(__file__).parents[2] / "fixtures" / "baselines"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +80,7 @@ def _accepted(options: argparse.Namespace) -> tuple[Path, Baseline]:
     runs = [read_judged(path) for path in options.runs]
     if options.cases is not None:
         runs = narrowed(runs, options.cases.split(","))
-    path = options.baseline or _BASELINES / f"{runs[0].suite['machine']['id']}.json"
+    path = options.baseline or FOLDER / f"{runs[0].suite['machine']['id']}.json"
     accepted = _acceptance(options, str(runs[0].suite.get("commit", "unknown")))
     return path, _stored(path, lambda: accept(load_baseline(path), runs, accepted))
 
@@ -151,9 +149,9 @@ def _held(path: Path) -> Baseline:
 
 def _show(path: Path | None) -> int:
     """Print one baseline file or all that are stored, which are read before anything is printed."""
-    paths = [path] if path else sorted(_BASELINES.glob("*.json"))
+    paths = [path] if path else sorted(FOLDER.glob("*.json"))
     if not paths:
-        msg = f"no baseline file in {_BASELINES}: name one (--baseline FILE)"
+        msg = f"no baseline file in {FOLDER}: name one (--baseline FILE)"
         raise BaselineError(msg)
     console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
     for number, baseline in enumerate([_held(each) for each in paths]):

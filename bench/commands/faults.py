@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from bench.arguments import count
 from bench.faults.verdicts import judged_faults, judged_rebuilds
 from bench.faults.workshop import Workshop
+from models.images import ImageError
 
 if TYPE_CHECKING:
     import argparse
@@ -15,13 +18,17 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--image-size", type=int, default=256, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=16, help="images to judge by (default: %(default)s)")
+    parser.add_argument("--image-size", type=count, default=256, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--images", type=count, default=16, help="images to judge by (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line per engine; 0, or 1 where an honest rebuild is blamed or fewer than fifteen faults are caught."""
-    workshop = Workshop(options.image_size, count=options.images)
+    """Print a line per engine; 1 where a rebuild is blamed or fewer than fifteen faults caught, 2 without images."""
+    try:
+        workshop = Workshop(options.image_size, options.images)
+    except ImageError as error:
+        print(f"cannot build: {error}", file=sys.stderr)
+        return 2
     print("| fault | Dice against FP32 | caught by |\n|---|---|---|")
     faults = [_shown(outcome, "nothing: too small to matter") for outcome in judged_faults(workshop)]
     print("\n| honest rebuild | Dice against FP32 | blamed by |\n|---|---|---|")

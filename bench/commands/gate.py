@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.annotations import command, github
-from bench.baseline import BaselineError, load_baseline
+from bench.arguments import share
+from bench.baseline import FOLDER, BaselineError, load_baseline
 from bench.entries import Acceptance, Baseline, entries_of
 from bench.gate import findings, judge_run
 from bench.judged_runs import read_alike, read_judged
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from bench.results import Run
 
 _ROOT = Path(__file__).parents[2]
-_BASELINES = _ROOT / "fixtures" / "baselines"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", type=Path, help="file written by pytest bench/ --benchmark-json")
-    parser.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine the run names)")
-    parser.add_argument(
+    standard = parser.add_mutually_exclusive_group()
+    standard.add_argument("--baseline", type=Path, help="baseline file (default: the one of the machine the run names)")
+    standard.add_argument(
         "--against", type=Path, nargs="+", metavar="RUN", help="judge against these runs in place of a baseline"
     )
     parser.add_argument(
         "--max-fps-drop",
-        type=float,
+        type=share,
         help="allowed loss of FPS as a share (default: 0.01 to 0.05, as the machine's own spread has it)",
     )
     parser.add_argument("--strict", action="store_true", help="fail INCONCLUSIVE and NO_BASELINE cases too")
@@ -44,9 +45,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one verdict per case and the joint findings, and return the exit status."""
     try:
-        if options.max_fps_drop is not None and not 0 < options.max_fps_drop < 1:
-            msg = f"--max-fps-drop {options.max_fps_drop:g}: must be a share between 0 and 1"
-            raise BaselineError(msg)
         found = read_judged(options.run)
         baseline = _baseline(options, found)
     except (RunFileError, BaselineError) as error:
@@ -74,7 +72,7 @@ def _cannot(why: str, options: argparse.Namespace) -> int:
 
 def _path(options: argparse.Namespace, found: Run) -> Path:
     """Return the baseline file named, or the machine's own."""
-    return Path(options.baseline or _BASELINES / f"{found.suite['machine']['id']}.json").resolve()
+    return Path(options.baseline or FOLDER / f"{found.suite['machine']['id']}.json").resolve()
 
 
 def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:

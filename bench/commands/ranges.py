@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
+from bench.arguments import count, file_to_write
 from bench.backend import BuildError, UnavailableError, load_backend, names
 from bench.backends._onnx_tensors import activations
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import Case, parse_case
+from bench.outputs import write_whole
 from bench.ranges import RangesError, compared, losses, read_cache
 from bench.ranges_table import resizes_told, summary, table
 from bench.reference import reference_masks
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from bench.ranges import Compared
 
-_ROOT = Path(__file__).parents[2]
 _OWN = {"MinMax": "int8", "entropy": "int8-entropy", "percentile": "int8-percentile"}
 _BASE = "MinMax"
 _THEIRS = "TensorRT "
@@ -45,8 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
-    parser.add_argument("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=8, help="calibration images to look at (default: %(default)s)")
+    parser.add_argument(
+        "--image-size", type=count, default=512, metavar="N", help="pixels a side (default: %(default)s)"
+    )
+    parser.add_argument("--images", type=count, default=8, help="calibration images to look at (default: %(default)s)")
     parser.add_argument("--own", nargs="*", choices=tuple(_OWN), default=list(_OWN), help="calibrations of our own")
     parser.add_argument(
         "--trt-caches",
@@ -56,10 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="TensorRT's calibration caches (default: those in --cache-dir that fit the model)",
     )
     parser.add_argument("--runs", type=Path, nargs="*", default=[], metavar="RUN.json", help="runs that hold the Dice")
-    parser.add_argument("--top", type=int, default=8, help="tensors to show, worst first (default: %(default)s)")
+    parser.add_argument("--top", type=count, default=8, help="tensors to show, worst first (default: %(default)s)")
     parser.add_argument(
         "--swap",
-        type=int,
+        type=count,
         default=0,
         metavar="N",
         help="also give the N tensors that lose most the other range, one at a time, and measure the Dice",
@@ -76,8 +79,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="backend that --swap and --resizes measure the Dice with (default: %(default)s)",
     )
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
-    parser.add_argument("--json", type=Path, help="write every tensor's figures here")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
+    parser.add_argument("--json", type=file_to_write, help="write every tensor's figures here")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -117,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.json:
-        options.json.write_text(json.dumps(_record(pairs), indent=1), encoding="utf-8")
+        write_whole(options.json, json.dumps(_record(pairs), indent=1).encode())
     return 0
 
 

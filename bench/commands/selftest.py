@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import turns
 from bench.abba import BUDGET_S, PARTS
+from bench.arguments import count, file_to_write
 from bench.injected import score_injected
+from bench.outputs import write_whole
 from bench.replay import GATE, SIZES, curve, score
 from bench.speed import MOST_RUNS
-from bench.stream.writer import unwritable
 from bench.traces import Trace, TraceError, load
 from bench.turns import Turns
 
@@ -30,18 +31,17 @@ _WITHIN_S = [part * BUDGET_S for part in PARTS]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("traces", type=Path, nargs="*", help="trace files (default: all in fixtures/traces)")
-    parser.add_argument("--trials", type=int, default=400, help="replays per trace (default: %(default)s)")
-    parser.add_argument("--baseline-runs", type=int, default=5, help="runs in the baseline (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=MOST_RUNS, help="runs the gate may take (default: %(default)s)")
+    parser.add_argument("--trials", type=count, default=400, help="replays per trace (default: %(default)s)")
+    parser.add_argument("--baseline-runs", type=count, default=5, help="runs in the baseline (default: %(default)s)")
+    parser.add_argument("--runs", type=count, default=MOST_RUNS, help="runs the gate may take (default: %(default)s)")
     parser.add_argument("--curve", action="store_true", help="also show what more or fewer runs do to the gate's rates")
-    parser.add_argument("--out", type=Path, help="write the Markdown to this file too")
+    parser.add_argument("--out", type=file_to_write, help="write the Markdown to this file too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print tables per trace, in Markdown; 0, or 2 where there is none to replay."""
     paths = options.traces or sorted(_TRACES.glob("*.json"))
     try:
-        _check(options)
         found = [turns.load(path) if turns.is_turns(path) else load(path) for path in paths]
         traces = [each for each in found if isinstance(each, Trace)]
         taken = [each for each in found if isinstance(each, Turns)]
@@ -62,19 +62,8 @@ def run(options: argparse.Namespace) -> int:
             print(line, flush=True)
             told.append(line)
     if options.out:
-        options.out.write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
+        write_whole(options.out, "".join(f"{line}\n" for line in told).encode())
     return 0
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Raise `TraceError` for counts that are none, and for a file that could not be written after all the replays."""
-    for name in ("trials", "baseline_runs", "runs"):
-        if getattr(options, name) < 1:
-            msg = f"--{name.replace('_', '-')} {getattr(options, name)}: a whole number from 1"
-            raise TraceError(msg)
-    if options.out and (fault := unwritable(options.out)):
-        msg = f"--out {options.out}: {fault}"
-        raise TraceError(msg)
 
 
 def _report(trace: Trace, options: argparse.Namespace) -> Iterable[str]:

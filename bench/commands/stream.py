@@ -14,17 +14,19 @@ import torch
 from rich.console import Console
 
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names, why_not
-from bench.cache import Cache, CacheError
+from bench.cache import DEFAULT_ROOT, Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
+from bench.outputs import unwritable, write_whole
 from bench.report import WIDTH, hanging
 from bench.source import NetworkSource
+from bench.status import INTERRUPTED
 from bench.stored_images import stored_split
 from bench.stream.images import FileImages
 from bench.stream.measure import PLAIN_SAMPLES, Way, as_json, measure
 from bench.stream.show import progress, remarks, stage_table, throughput_table
-from bench.stream.writer import RECORD, FolderError, MaskFolder, MaskWriter, only_writer, unwritable, write_whole
+from bench.stream.writer import RECORD, FolderError, MaskFolder, MaskWriter, only_writer
 from models.files import image_files, read_image
 from models.graphs import GraphError
 from models.images import ImageError, from_folder
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
     from bench.engines import OpenEngine
 
-_CACHE = Path(__file__).parents[2] / ".bench_cache"
-_INTERRUPTED = 130
 _EXPECTED = (
     BuildError, CacheError, FolderError, GraphError, ImageError, LabelError, ModelError, NonFiniteError,
     OutOfMemoryError, SizeError, UnavailableError, WeightsError,
@@ -69,7 +69,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="where engines run (default: a GPU if there is one, here %(default)s)",
     )
-    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept (default: .bench_cache)")
+    add(
+        "--cache-dir",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="where engines are kept (default: .bench_cache)",
+    )
     add("--plain", action="store_true", help="run the plain loop as well, to compare")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
 
@@ -130,7 +136,7 @@ def _fill(options: argparse.Namespace, paths: list[Path], source: NetworkSource,
         check_label(case, opened.engine)
         row = _stream(options, opened, FileImages(left, source.image_size, bits=options.bits), folder, source)
     _tell(row, options)
-    return _INTERRUPTED if row["partial"] else 1 if row["bad_images"] else 0
+    return INTERRUPTED if row["partial"] else 1 if row["bad_images"] else 0
 
 
 def _stream(

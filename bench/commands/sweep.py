@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from rich.console import Console
 
-from bench import sweep_file
+from bench import arguments, sweep_file
 from bench.backend import names
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import PRECISIONS, Case
 from bench.machine import runtimes
 from bench.page.sweeps import as_file
@@ -21,8 +21,8 @@ from bench.results import RunFileError
 from bench.roofline.counts import count
 from bench.roofline.report import Roofline
 from bench.source import NetworkSource
+from bench.status import INTERRUPTED
 from bench.stored_images import stored_split
-from bench.stream.writer import unwritable
 from bench.sweep_lines import subject, sweep_line
 from models.images import ImageError
 from models.network import ModelError, load_network
@@ -31,15 +31,13 @@ from models.weights import WeightsError
 if TYPE_CHECKING:
     import argparse
 
-_CACHE = Path(__file__).parents[2] / ".bench_cache"
-_INTERRUPTED = 130
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add(
         "--batch-sizes",
+        type=arguments.counts,
         default="1,2,4,8,16,32,64",
         metavar="N,...",
         help="batch sizes to go up through (default: %(default)s)",
@@ -53,17 +51,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", help="as in the benchmarks (default: unet on a GPU, unet-small on a CPU)")
     add("--weights", type=Path, metavar="FILE", help="as in the benchmarks")
-    add("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
-    add("--seconds", type=float, default=2.0, help="seconds of timing per case (default: %(default)s)")
+    add("--image-size", type=arguments.count, default=512, metavar="N", help="pixels a side (default: %(default)s)")
+    add("--seconds", type=arguments.positive, default=2.0, help="seconds of timing per case (default: %(default)s)")
     add(
         "--device",
         choices=("cpu", "cuda"),
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="where engines run (default: a GPU if there is one, here %(default)s)",
     )
-    add("--cache-dir", type=Path, default=_CACHE, metavar="DIR", help="where engines are kept (default: .bench_cache)")
+    add(
+        "--cache-dir",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="where engines are kept (default: .bench_cache)",
+    )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, after every case")
+    where.add_argument(
+        "--json", type=arguments.file_to_write, metavar="FILE", help="write the figures there, after every case"
+    )
     where.add_argument(
         "--from",
         type=Path,
@@ -77,24 +83,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add to --json FILE the cases that it lacks",
     )
-    add("--plot", type=Path, metavar="FILE.svg", help="write the plot there")
+    add("--plot", type=arguments.file_to_write, metavar="FILE.svg", help="write the plot there")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure every case in turn, or show stored ones; 2 when something given is wrong, 130 after Ctrl-C."""
     status = 0
     try:
-        for path in (options.json, options.plot):
-            if path and (fault := unwritable(path)):
-                msg = f"{path}: {fault}"
-                raise ValueError(msg)
-        if not 0 < options.seconds < float("inf"):
-            msg = f"--seconds {options.seconds:g}: a number above 0"
-            raise ValueError(msg)
         if options.stored:
+            if options.append:
+                msg = "--append adds to what --json FILE measures, and --from measures nothing"
+                raise ValueError(msg)
             data = sweep_file.joined(options.stored)
         else:
-            data, status = _measure(options, _batch_sizes(options.batch_sizes))
+            data, status = _measure(options)
         if options.plot and data["sweep"]:
             sweep_file.write(options.plot, as_file(data))
     except (ModelError, WeightsError, ImageError, RunFileError, OSError, ValueError) as error:
@@ -106,25 +108,14 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-def _batch_sizes(text: str) -> list[int]:
-    try:
-        sizes = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        sizes = [0]
-    if sizes[0] < 1:
-        msg = f"--batch-sizes {text}: whole numbers from 1"
-        raise ValueError(msg)
-    return sizes
-
-
-def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, Any], int]:
+def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return the sweep and the exit status; what was measured is in the file whatever ends the command."""
     precisions = _listed(options.precisions, PRECISIONS, "--precisions")
     wanted = [
         (name, precision) for name in _listed(options.backends, names(), "--backends") for precision in precisions
     ]
     source = _source(options)
-    sizes = _taken(source, sizes)
+    sizes = _taken(source, options.batch_sizes)
     data = sweep_file.new(subject(source))
     if options.append and options.json.exists():
         stored = sweep_file.read_file(options.json)
@@ -147,7 +138,7 @@ def _measure(options: argparse.Namespace, sizes: list[int]) -> tuple[dict[str, A
     except KeyboardInterrupt:
         held = f"{options.json} holds what was measured; with --append the same command goes on"
         print(f"interrupted: {held if data['sessions'][-1]['cases'] else 'nothing was measured'}", file=sys.stderr)
-        return data, _INTERRUPTED
+        return data, INTERRUPTED
     if not data["sweep"]:
         told = "; ".join(f"{line}: {why}" for line, why in data["ended"].items())
         none = f"none of --backends {options.backends} offers any of --precisions {options.precisions}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.outputs import write_whole
 from bench.results import RunFileError
 from bench.tables import TablesError, compact, placed, section
 
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         new = placed(old, text, str(options.readme))
         if options.check:
             return _differ(options.readme) if new != old else 0
-        _write(options.readme, new)
+        write_whole(options.readme, new.encode())
     except (RunFileError, TablesError, OSError) as error:
         print(f"no tables: {error}", file=sys.stderr)
         return 2
@@ -65,7 +64,7 @@ def _store(runs: list[Path], out: Path) -> int:
         raise TablesError(msg)
     text = compact(runs[0])
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write(out, text)
+    write_whole(out, text.encode())
     print(f"wrote {out}, {len(text.encode()) / 1e3:.0f} kB")
     return 0
 
@@ -79,15 +78,3 @@ def _shown(path: Path) -> str:
     """Return a path as a document names it: from the repository's root where it lies there."""
     full = path.resolve()
     return full.relative_to(ROOT).as_posix() if full.is_relative_to(ROOT) else path.name
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tables-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import turns
+from bench.arguments import count, counts, positive
 from bench.backend import UnavailableError, load_backend, names
+from bench.cache import DEFAULT_ROOT
 from bench.case import PRECISIONS, Case
 from bench.machine import physical_cores, this_machine
 from bench.neighbour import HOW, beside
 from bench.recording import Recorder
 from bench.slowed import plain_case
+from bench.status import INTERRUPTED
 from bench.timing import Stopwatch
 from bench.traces import TraceError, load, save
 from bench.workers import WorkerError
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
     from bench.traces import Run
 
-_ROOT = Path(__file__).parents[2]
 _SIZES = {"cpu": 64, "cuda": 256}
 _SAME = ("case", "machine", "model", "image_size", "seconds_per_visit", "passes", "neighbour")
 """What of a trace's origin must be alike for runs to be added to it."""
@@ -33,7 +35,7 @@ _SAME = ("case", "machine", "model", "image_size", "seconds_per_visit", "passes"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--runs", type=int, default=30, help="process runs (default: %(default)s)")
+    parser.add_argument("--runs", type=count, default=30, help="process runs (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="file to write, such as fixtures/traces/NAME.json")
     parser.add_argument("--append", action="store_true", help="go on with the file until it holds so many runs")
     parser.add_argument("--note", default="", help="what else was going on, kept in the file")
@@ -44,35 +46,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
-    parser.add_argument("--image-size", type=int, help="pixels a side (default: 64 on a CPU, 256 on a GPU)")
+    parser.add_argument("--image-size", type=count, help="pixels a side (default: 64 on a CPU, 256 on a GPU)")
     parser.add_argument("--cases", help="exactly these, such as torch-fp32-b1,openvino-int8-b4")
     parser.add_argument("--backends", help="those to record (default: all but the excluded)")
     parser.add_argument("--exclude", default="torch_compile", help="backends to leave out (default: %(default)s)")
     parser.add_argument("--precisions", default="fp32,fp16,int8", help="default: %(default)s")
-    parser.add_argument("--batch-sizes", default="1,2,4,8", help="default: %(default)s")
+    parser.add_argument("--batch-sizes", type=counts, default="1,2,4,8", help="default: %(default)s")
     parser.add_argument(
         "--turns", metavar="CASE", help="instead of runs of a matrix, record pairs of processes of this case as ab does"
     )
     parser.add_argument(
         "--pair-seconds",
-        type=float,
+        type=positive,
         default=120.0,
         help="with --turns, how long a pair is timed (default: %(default)s)",
     )
-    parser.add_argument("--passes", type=int, default=3, help="visits to each case in a run (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="seconds of timing a visit (default: %(default)s)")
+    parser.add_argument("--passes", type=count, default=3, help="visits to each case in a run (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=positive, default=0.1, help="seconds of timing a visit (default: %(default)s)"
+    )
     parser.add_argument("--inject", metavar="CASE", help="time this case slowed on purpose too, in several ways")
     parser.add_argument(
         "--disturbed", type=int, default=0, metavar="N", help="record N more runs with a neighbour from half-way on"
     )
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
 
 
 def run(options: argparse.Namespace) -> int:
     """Record the runs, writing the file anew after each, and return the exit status."""
     try:
-        if options.runs < 1:
-            msg = f"--runs {options.runs}: a whole number from 1"
+        if options.out.is_dir():
+            msg = f"--out {options.out}: this is a folder; name a file to write"
             raise TraceError(msg)
         origin = _origin(options)
         with ExitStack() as stack:
@@ -91,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         left = f"{options.out} holds what was recorded: --append goes on with it"
         print(f"stopped; {left if options.out.exists() else 'nothing was recorded yet'}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     size = options.out.stat().st_size // 1024
     print(f"{len(runs)} runs and {len(disturbed)} disturbed ones of {len(runs[0])} cases in {options.out}, {size} KiB")
     return 0
@@ -205,9 +209,7 @@ def _swept(options: argparse.Namespace) -> list[str]:
             if options.backends:
                 raise
             continue
-        cases = [
-            Case(name, precision, int(size)) for precision in precisions for size in options.batch_sizes.split(",")
-        ]
+        cases = [Case(name, precision, size) for precision in precisions for size in options.batch_sizes]
         offered = [case for case in cases if case.precision in backend.PRECISIONS]
         found += [case.id for case in offered if backend.supports(case, options.device) is None]
     return found

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rich.console import Console
 from rich.table import Table
 
+from bench.arguments import count, file_to_write, positive
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
-from bench.cache import Cache
+from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import PRECISIONS, Case, parse_case
 from bench.contest import Figures, Tried, try_variants
 from bench.machine import this_machine
+from bench.outputs import write_whole
 from bench.reference import reference_masks
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
-from bench.stream.writer import unwritable
 from bench.variants import combined, offered
 from models.network import load_network
 from models.unet import SizeError, check_size
@@ -27,8 +28,6 @@ from models.unet import SizeError, check_size
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-_ROOT = Path(__file__).parents[2]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="show what --json wrote instead, building and measuring nothing",
     )
     parser.add_argument("--precision", choices=PRECISIONS, metavar="P", default="int8", help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=1, help="images per inference (default: %(default)s)")
+    parser.add_argument("--batch-size", type=count, default=1, help="images per inference (default: %(default)s)")
     parser.add_argument("--model", help="unet or unet-small (default: unet on a GPU, unet-small on a CPU)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
-    parser.add_argument("--image-size", type=int, default=512, metavar="N", help="pixels a side (default: %(default)s)")
+    parser.add_argument(
+        "--image-size", type=count, default=512, metavar="N", help="pixels a side (default: %(default)s)"
+    )
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
@@ -59,20 +60,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="V,...",
         help="variants to try; + joins several in one engine (default: each one alone)",
     )
-    parser.add_argument("--turns", type=int, default=30, help="rounds of each engine (default: %(default)s)")
+    parser.add_argument("--turns", type=count, default=30, help="rounds of each engine (default: %(default)s)")
     parser.add_argument(
-        "--build-budget", type=float, metavar="SECONDS", help="begin no further build after so many seconds of builds"
+        "--build-budget",
+        type=positive,
+        metavar="SECONDS",
+        help="begin no further build after so many seconds of builds",
     )
-    parser.add_argument("--cache-dir", type=Path, default=_ROOT / ".bench_cache", help="default: .bench_cache")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
+    parser.add_argument("--json", type=file_to_write, help="write the figures here too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a line per variant; 2 where the backend cannot run the case or the plain engine cannot be built."""
     if options.stored:
         return _again(options.stored)
-    if options.json and (fault := unwritable(options.json)):
-        return _refuse(f"--json {options.json}: {fault}")
     case = Case(options.backend, options.precision, options.batch_size)
     device = _device(options.device)
     try:
@@ -98,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         return _refuse(f"{case}: {error}")
     _show(case, options.turns, found)
     if options.json:
-        options.json.write_text(json.dumps(_record(source, case, options.turns, found), indent=1), encoding="utf-8")
+        write_whole(options.json, json.dumps(_record(source, case, options.turns, found), indent=1).encode())
     return 0
 
 

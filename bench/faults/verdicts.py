@@ -11,7 +11,8 @@ from bench.accuracy import judge_accuracy, judge_floor, target_mean
 from bench.case import Case
 from bench.entries import Acceptance, BaselineEntry, Record, StoredRun
 from bench.faults.broken import FAULTS
-from bench.faults.workshop import Build, NonFiniteError
+from bench.faults.workshop import Build
+from bench.fidelity import NonFiniteError
 from bench.results import Row
 from bench.visits import Visit
 

@@ -16,7 +16,7 @@ from bench.backend import UnavailableError, load_backend, names
 from bench.backends._onnx import cpu_graph
 from bench.cache import Cache
 from bench.case import Case
-from bench.fidelity import NonFiniteError, Reference, judge, predict
+from bench.fidelity import Reference, judge, predict
 from bench.reference import reference_case
 from bench.source import NetworkSource
 from models.images import builtin, normalise
@@ -95,9 +95,9 @@ class _Fed:
 class Workshop:
     """A network, images and the FP32 masks that engines are judged by."""
 
-    def __init__(self, size: int, model: str = "unet-small", count: int | None = None) -> None:
+    def __init__(self, size: int, count: int) -> None:
         self._size = (size, size)
-        self._network = load_network(model)
+        self._network = load_network("unet-small")
         self.images = builtin("held-out", self._size, count)
         self._calibration: ImageSet = builtin("calibration", self._size, _CALIBRATION)
         with self._source(Build()) as source:
@@ -150,6 +150,3 @@ class Workshop:
         module = self._network.module()
         build.module(module)
         return Network("broken", digest(module), "broken on purpose", None, _prototype=module)
-
-
-__all__ = ["BATCH", "Build", "NonFiniteError", "Workshop"]

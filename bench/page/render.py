@@ -11,13 +11,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.outputs import write_whole
 from bench.page.plots.accuracy import spread_plot
 from bench.page.plots.canvas import shortened
 from bench.page.plots.front import front_plot
 from bench.page.plots.history import history_plot
 from bench.page.plots.throughput import layers_plot, scaling_plot, stages_plot
 from bench.status import BAD
-from bench.stream.writer import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

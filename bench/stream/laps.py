@@ -23,12 +23,6 @@ class Laps:
         """Seconds since the start."""
         return self._watch.elapsed_s
 
-    def restart(self) -> None:
-        """Begin again at zero."""
-        self.stages_s = dict.fromkeys(STAGES, 0.0)
-        self._watch = Stopwatch()
-        self._last_s = 0.0
-
     def lap(self, stage: str) -> float:
         """Give the time since the last lap to a stage, and return the seconds since the start."""
         now_s = self._watch.elapsed_s

@@ -15,6 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
 
+from bench.outputs import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
@@ -146,25 +148,6 @@ def _save(path: Path, mask: NDArray[np.uint8]) -> None:
     part = path.with_name(f".{os.getpid()}-{get_native_id()}.part")
     try:
         Image.fromarray(mask).save(part, format="PNG", compress_level=1)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def unwritable(path: Path) -> str | None:
-    """Return in words why no file can be written at a path, found out before the work that it is to hold, or None."""
-    if path.is_dir():
-        return "this is a folder; name a file to write"
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
-    return None if os.access(path.parent, os.W_OK) else f"the folder {path.parent} cannot be written"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

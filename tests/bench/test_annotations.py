@@ -26,7 +26,7 @@ INT8, FP32 = "openvino-int8-b4", "torch-fp32-b1"
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This checkout's baseline of the machine of the runs, with two cases."""
     monkeypatch.setattr(bench.commands.gate, "_ROOT", tmp_path)
-    monkeypatch.setattr(bench.commands.gate, "_BASELINES", tmp_path / "fixtures" / "baselines")
+    monkeypatch.setattr(bench.commands.gate, "FOLDER", tmp_path / "fixtures" / "baselines")
     path = tmp_path / "fixtures" / "baselines" / f"{MACHINE['id']}.json"
     save_baseline(baseline_of(row_json(FP32), row_json(INT8)), path)
     return path

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def workshop() -> Iterator[Workshop]:
     """A workshop with the tiny network and three small images."""
     with pytest.MonkeyPatch.context() as patch, quick():
-        patch.setattr(bench.faults.workshop, "load_network", lambda model: as_network(trained()))
+        patch.setattr(bench.faults.workshop, "load_network", lambda _: as_network(trained()))
         patch.setattr(bench.faults.workshop, "_CALIBRATION", 2)
-        yield Workshop(64, count=3)
+        yield Workshop(64, 3)
 
 
 @pytest.fixture(scope="module")

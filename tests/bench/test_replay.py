@@ -119,25 +119,6 @@ def test_command_prints_a_table_per_trace(tmp_path: Path, capsys: pytest.Capture
     assert main(["selftest", str(tmp_path / "quiet.json"), "--baseline-runs", "8"]) == 2
 
 
-@pytest.mark.parametrize(
-    "given", ["--trials=0", "--runs=0", "--baseline-runs=0", "--baseline-runs=-1", "--out=gone/x.md"]
-)
-def test_count_that_is_none_and_file_that_cannot_be_written_are_one_line_before_any_replay(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
-) -> None:
-    save(tmp_path / "quiet.json", ORIGIN, made(0.002, cases=4))
-    assert main(["selftest", str(tmp_path / "quiet.json"), given]) == 2
-    captured = capsys.readouterr()
-    (line,) = captured.err.splitlines()
-    assert line.startswith(f"{given.replace('=', ' ')}: ")
-    assert captured.out == ""
-
-
-def test_trace_of_no_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["trace", "--runs", "0", "--out", str(tmp_path / "x.json")]) == 2
-    assert capsys.readouterr().err == "cannot record: --runs 0: a whole number from 1\n"
-
-
 def test_curve_shows_what_more_runs_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path / "noisy.json", ORIGIN, made(0.006, cases=10))
     out = tmp_path / "table.md"

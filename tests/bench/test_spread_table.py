@@ -117,7 +117,7 @@ def test_nothing_is_cut_off_or_wider_than_100_columns(tmp_path: Path, capsys: py
 def test_every_stored_file_is_shown_where_none_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.commands.baseline, "_BASELINES", tmp_path)
+    monkeypatch.setattr(bench.commands.baseline, "FOLDER", tmp_path)
     assert main(["baseline", "show"]) == 2
     assert capsys.readouterr().err == f"refused: no baseline file in {tmp_path}: name one (--baseline FILE)\n"
     for name, machine in (("c", "third"), ("a", "first"), ("d", "fourth"), ("b", "second")):

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from bench import sweep_file, sweep_lines
+from bench import outputs, sweep_file, sweep_lines
 from bench.__main__ import main
 from bench.backend import OutOfMemoryError
 from bench.roofline import ceilings
-from bench.stream import writer
 from tests.bench.networks import quick, trained
 from tests.fixtures.sessions import FACTORY, read
 
@@ -161,17 +160,11 @@ def test_line_that_ends_early_says_why_in_the_file_and_the_others_go_on(
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
-        ("--batch-sizes=0,2", "--batch-sizes 0,2: whole numbers from 1"),
-        ("--batch-sizes=1,x", "--batch-sizes 1,x: whole numbers from 1"),
         ("--backends=torch,onyx", "--backends torch,onyx: no onyx; there are "),
         ("--precisions=int4", "--precisions int4: no int4; there are fp32, "),
         ("--backends=tensorrt", "nothing could be measured: tensorrt-fp32: from batch 1 on: "),
         ("--precisions=tf32", "none of --backends openvino offers any of --precisions tf32"),
         ("--weights=none.safetensors", "none.safetensors"),
-        ("--plot=none/sweep.svg", "none/sweep.svg: there is no folder none"),
-        ("--plot=.", ".: this is a folder; name a file to write"),
-        ("--seconds=-1", "--seconds -1: a number above 0"),
-        ("--seconds=nan", "--seconds nan: a number above 0"),
     ],
 )
 def test_what_cannot_be_swept_is_one_error_and_no_file(
@@ -187,7 +180,7 @@ def test_what_cannot_be_swept_is_one_error_and_no_file(
 def test_file_for_which_there_is_no_room_is_named(
     sweep: Sweeper, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    write = writer.write_whole
+    write = outputs.write_whole
 
     def full(path: Path, content: bytes) -> None:
         if path.name == name:

@@ -110,6 +110,8 @@ def test_line_in_two_files_and_a_file_of_no_known_model_are_refused(
     two.write_text(json.dumps(stored(20.0)))
     assert main(["sweep", "--from", str(one), str(two)]) == 2
     assert "two.json: openvino-fp32 is in another of the files too" in capsys.readouterr().err
+    assert main(["sweep", "--from", str(one), "--append"]) == 2
+    assert "--from measures nothing" in capsys.readouterr().err
     old = {key: value for key, value in stored().items() if key in {"machine", "sweep"}}
     one.write_text(json.dumps(old))
     assert main(["sweep", "--from", str(one)]) == 0

@@ -169,8 +169,6 @@ def test_names_joined_by_plus_go_together() -> None:
             ["--backend", "openvino", "--variants", "fast"],
             "openvino-int8-b1: no variant 'fast' of this case; there",
         ),
-        (["--backend", "openvino", "--json", "gone/x.json"], "--json gone/x.json: there is no folder gone"),
-        (["--backend", "openvino", "--json", "."], "--json .: this is a folder; name a file to write"),
         (["--backend", "openvino", "--image-size", "100"], "openvino-int8-b1: the U-Net halves its input"),
     ],
 )

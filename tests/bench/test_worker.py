@@ -163,6 +163,15 @@ def test_case_that_will_not_open_is_left_out_of_every_run(place: Place, monkeypa
     assert "b is left out: no kernel" in said
 
 
+def test_recording_ends_where_no_case_will_open(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = _SPEAKS.replace('"ready": True', '"ready": True, "left_out": {"a": "no TensorRT", "b": "no kernel"}')
+    (place.checkout / "bench" / "worker.py").write_text(text)
+    said: list[str] = []
+    with pytest.raises(WorkerError, match="none of the cases can be opened here"):
+        recorder(place, monkeypatch, said).run()
+    assert said == ["a is left out: no TensorRT", "b is left out: no kernel"]
+
+
 def test_run_that_dies_is_left_out_and_several_in_a_row_end_the_recording(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
 from models.unet import SizeError, UNet, check_size, unet, unet_small
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 @pytest.mark.parametrize(("make", "parameters"), [(unet, 17_261_890), (unet_small, 1_080_658)])
-def test_named_models_have_their_stated_number_of_parameters(make: type[UNet], parameters: int) -> None:
+def test_named_models_have_their_stated_number_of_parameters(make: Callable[[], UNet], parameters: int) -> None:
     assert sum(weight.numel() for weight in make().parameters()) == parameters
 
 

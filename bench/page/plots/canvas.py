@@ -86,13 +86,12 @@ def nines(dice: float) -> float:
     return -math.log10(max(1 - dice, _FINEST))
 
 
-def nines_axis(axes: Axes, values: Iterable[float], *, upright: bool = False) -> None:
-    """Label an axis of `nines` with Dice, from the lowest of some values to 1."""
+def nines_axis(axes: Axes, values: Iterable[float]) -> None:
+    """Label the x axis, of `nines`, with Dice, from the lowest of some values to 1."""
     low = min((nines(value) for value in values), default=0.0)
     ticks = [value for value in _NINES if nines(value) >= low - 0.7]
-    axis = axes.yaxis if upright else axes.xaxis
-    axis.set_ticks([nines(value) for value in ticks], [f"{value:g}" for value in ticks])
-    (axes.set_ylim if upright else axes.set_xlim)(max(-0.1, low - 0.35), 5.2)
+    axes.xaxis.set_ticks([nines(value) for value in ticks], [f"{value:g}" for value in ticks])
+    axes.set_xlim(max(-0.1, low - 0.35), 5.2)
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:

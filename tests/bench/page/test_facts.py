@@ -145,6 +145,15 @@ def test_picture_counts_what_was_missed_and_added() -> None:
     assert run.picture_notes == ("Every mask equals its FP32 mask: openvino-fp32-b1, torch-fp32-b1.",)
 
 
+def test_pictures_that_a_run_left_out_or_lost_are_told_and_none_is_made_up() -> None:
+    stored = pictures_json({INT8: 1, "torch-fp32-b1": 0})
+    del stored["images"][stored["masks"]["torch-fp32-b1"]["image"]]
+    stored["left_out"] = ["openvino-fp32-b1"]
+    found, notes = pictures(rich_run(pictures=stored), "run.json")
+    assert [picture.case for picture in found] == [INT8]
+    assert notes == ("Left out, to keep the run's file small: openvino-fp32-b1.",)
+
+
 def test_run_without_pictures_says_so_and_a_damaged_picture_is_one_error() -> None:
     assert facts_of(run_of(row_json(INT8))).runs[0].picture_notes == ("This run holds no pictures of its masks.",)
     damaged = pictures_json({INT8: 1})

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.stream.writer import FolderError, MaskFolder, MaskWriter, unwritable
+from bench.outputs import unwritable
+from bench.stream.writer import FolderError, MaskFolder, MaskWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,28 @@
+"""Files that commands write: seen to be possible before the work, and there whole or not at all after it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def unwritable(path: Path) -> str | None:
+    """Return in words why no file can be written at a path, found out before the work that it is to hold, or None."""
+    if path.is_dir():
+        return "this is a folder; name a file to write"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return None if os.access(path.parent, os.W_OK) else f"the folder {path.parent} cannot be written"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
