@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.arguments import count
+from bench.backend import UnavailableError
 from bench.faults.verdicts import judged_faults, judged_rebuilds
 from bench.faults.workshop import Workshop
 from models.images import ImageError
@@ -23,10 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line per engine; 1 where a rebuild is blamed or fewer than fifteen faults caught, 2 without images."""
+    """Print a line per engine; 1 if a rebuild is blamed or fewer than fifteen faults are caught, 2 if none is built."""
     try:
         workshop = Workshop(options.image_size, options.images)
-    except ImageError as error:
+    except (ImageError, UnavailableError) as error:
         print(f"cannot build: {error}", file=sys.stderr)
         return 2
     print("| fault | Dice against FP32 | caught by |\n|---|---|---|")

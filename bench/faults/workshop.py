@@ -93,7 +93,10 @@ class _Fed:
 
 
 class Workshop:
-    """A network, images and the FP32 masks that engines are judged by."""
+    """A network, images and the FP32 masks that engines are judged by.
+
+    Raises `ImageError` for a size it cannot have, and `UnavailableError` where no backend runs graphs in INT8.
+    """
 
     def __init__(self, size: int, count: int) -> None:
         self._size = (size, size)
@@ -102,6 +105,9 @@ class Workshop:
         self._calibration: ImageSet = builtin("calibration", self._size, _CALIBRATION)
         with self._source(Build()) as source:
             self.fp32 = reference_case(source, BATCH).backend
+        if not self.backends("int8"):
+            msg = "no backend here runs graphs in INT8 on a CPU: install onnxruntime or openvino (requirements.txt)"
+            raise UnavailableError(msg)
         with self.engine(Build()) as engine:
             self._reference = Reference(*predict(engine, self.images, BATCH))
 

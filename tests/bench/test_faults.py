@@ -12,6 +12,7 @@ import torch
 from onnx import numpy_helper
 
 import bench.faults.workshop
+from bench.__main__ import main
 from bench.faults.broken import FAULTS, _weight_pairs
 from bench.faults.verdicts import entry_of, outcome_of
 from bench.faults.workshop import Build, Workshop
@@ -50,6 +51,17 @@ def test_faults_are_caught_and_an_honest_rebuild_is_not(workshop: Workshop) -> N
         assert found.caught, name
         assert found.change is not None
         assert found.change < -0.0001, name
+
+
+def test_without_a_backend_for_int8_nothing_is_built_and_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench.faults.workshop, "load_network", lambda _: as_network(trained()))
+    monkeypatch.setattr(bench.faults.workshop, "names", lambda: ["torch"])
+    assert main(["faults", "--image-size=64", "--images=1"]) == 2
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith("cannot build: no backend here runs graphs in INT8 on a CPU: install ")
+    assert not told.out
 
 
 def test_infinities_are_caught_though_there_are_no_masks(workshop: Workshop) -> None:
