@@ -10,6 +10,7 @@ import onnx
 from onnx import shape_inference
 
 from bench.backend import BuildError
+from bench.backends._onnx_folded import extents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,14 +63,16 @@ def _flops(model: onnx.ModelProto) -> dict[str, float]:
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    found = {}
-    for node in graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose") or not node.name:
-            continue
-        data, weight, result = (shapes.get(name) for name in (node.input[0], node.input[1], node.output[0]))
-        # Conv: each output value sums weight [K, C / groups, h, w] over all but K; ConvTranspose: each input value
-        # goes to weight [C, K / groups, h, w] over all but C places.
-        values = result if node.op_type == "Conv" else data
-        if values and weight:
-            found[node.name] = 2.0 * prod(values) * prod(weight[1:])
-    return found
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose") and node.name]
+    # Conv: each output value sums weight [K, C / groups, h, w] over all but K; ConvTranspose: each input value
+    # goes to weight [C, K / groups, h, w] over all but C places.
+    maps = {node.name: node.output[0] if node.op_type == "Conv" else node.input[0] for node in convolutions}
+    hidden = sorted({name for name in maps.values() if not prod(shapes.get(name, [0]))})
+    if hidden:
+        # Such as a decoder whose maps are padded to those of the encoder when it runs.
+        shapes |= extents(model, hidden)
+    return {
+        node.name: 2.0 * prod(shapes[maps[node.name]]) * prod(shapes[node.input[1]][1:])
+        for node in convolutions
+        if node.input[1] in shapes
+    }

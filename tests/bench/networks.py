@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, cross_entropy
+from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d, pad
 
 from bench.cache import Cache
 from bench.machine import this_machine
 from bench.source import NetworkSource
+from models.graphs import adopt
 from models.images import builtin, normalise
 from models.network import Network
 from models.unet import UNet
@@ -126,3 +128,35 @@ def tiny_source(
         Cache(root, lambda _: None),
         threads=1,
     )
+
+
+class Padding(nn.Module):
+    """Pads what it upsampled to the size of what it joins it with, and its input to a multiple of 32, when it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.up = nn.Conv2d(1, 4, 3, padding=1), nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.middle, self.last = nn.Conv2d(8, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, 2, H, W] for images [B, 1, H, W]."""
+        high, wide = image.shape[2], image.shape[3]
+        maps = self.first(pad(image, (0, -wide % 32, 0, -high % 32)))
+        upper = self.up(max_pool2d(maps, 2))
+        rows, columns = maps.size(2) - upper.size(2), maps.size(3) - upper.size(3)
+        padded = pad(upper, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+        logits: torch.Tensor = self.last(self.middle(torch.cat([maps, padded], 1)))
+        return logits[..., :high, :wide]
+
+
+def padding_graph(path: Path) -> None:
+    """Write `Padding` with free count and size of images as a user's ONNX graph, adopted."""
+    free = {0: "count", 2: "high", 3: "wide"}
+    theirs = path.with_name("theirs.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Padding().eval(), (torch.zeros(1, 1, 32, 64),), str(theirs), dynamo=False,
+            input_names=["image"], output_names=["logits"], dynamic_axes={"image": free, "logits": free},
+        )  # fmt: skip
+    adopt(theirs, path)

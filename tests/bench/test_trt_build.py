@@ -14,6 +14,7 @@ from onnx import helper
 from bench.backend import BuildError
 from bench.backends._flops import fixed_graph
 from bench.case import Case
+from tests.bench.networks import padding_graph
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource, graph
 
 if TYPE_CHECKING:
@@ -116,6 +117,17 @@ def test_flops_are_counted_at_the_cases_batch(tmp_path: Path) -> None:
     assert fixed.convolution_flops == {"/inc/Conv": 2.0 * 3 * 2 * SIZE[0] * SIZE[1] * 9}
     dims = onnx.ModelProto.FromString(fixed.content).graph.input[0].type.tensor_type.shape.dim
     assert [dim.dim_value for dim in dims] == [3, 1, *SIZE]
+
+
+def test_flops_behind_maps_that_a_graph_pads_when_it_runs_are_counted(tmp_path: Path) -> None:
+    padding_graph(tmp_path / "model.onnx")
+    pixels = 2 * 64 * 96
+    assert fixed_graph(tmp_path / "model.onnx", 2, (48, 80)).convolution_flops == {
+        "/first/Conv": 2 * pixels * 4 * 9,
+        "/up/ConvTranspose": 2 * (pixels // 4) * 4 * 4 * 4,
+        "/middle/Conv": 2 * pixels * 4 * 8 * 9,
+        "/last/Conv": 2 * pixels * 2 * 4,
+    }
 
 
 def test_a_graph_with_another_batch_of_its_own_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import onnx
@@ -14,8 +13,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.roofline.counts import count
-from models.graphs import adopt, export
+from models.graphs import export
 from models.unet import UNet
+from tests.bench.networks import padding_graph
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,33 +121,8 @@ def test_weights_that_are_computed_count_as_weights(tmp_path: Path) -> None:
     assert (first.flops, first.activations, first.weights) == (2 * pixels * 4 * 9, pixels * 5, 4 * 9 + 4)
 
 
-class _Padding(nn.Module):
-    """Pads what it upsampled to the size of what it joins it with, and its input to a multiple of 32, when it runs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.up = nn.Conv2d(1, 4, 3, padding=1), nn.ConvTranspose2d(4, 4, 2, stride=2)
-        self.middle, self.last = nn.Conv2d(8, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        high, wide = image.shape[2], image.shape[3]
-        maps = self.first(functional.pad(image, (0, -wide % 32, 0, -high % 32)))
-        upper = self.up(functional.max_pool2d(maps, 2))
-        rows, columns = maps.size(2) - upper.size(2), maps.size(3) - upper.size(3)
-        padded = functional.pad(upper, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        logits: torch.Tensor = self.last(self.middle(torch.cat([maps, padded], 1)))
-        return logits[..., :high, :wide]
-
-
 def test_extents_that_a_graph_computes_when_it_runs_are_counted_as_by_hand(tmp_path: Path) -> None:
-    free = {0: "count", 2: "high", 3: "wide"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _Padding().eval(), (torch.zeros(1, 1, 32, 64),), str(tmp_path / "theirs.onnx"), dynamo=False,
-            input_names=["image"], output_names=["logits"], dynamic_axes={"image": free, "logits": free},
-        )  # fmt: skip
-    adopt(tmp_path / "theirs.onnx", tmp_path / "model.onnx")
+    padding_graph(tmp_path / "model.onnx")
     layers = count(tmp_path / "model.onnx", (48, 80)).layers
     pixels = 64 * 96
     assert [layer.flops for layer in layers] == [
