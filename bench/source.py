@@ -11,6 +11,7 @@ import torch
 
 import models.graphs
 import models.nodes
+import models.padding
 import models.quantize
 import models.unsigned
 import models.variants
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 
 FORM_FILES = tuple(
-    Path(str(module.__file__)) for module in (models.nodes, models.quantize, models.unsigned, models.variants)
+    Path(str(module.__file__))
+    for module in (models.nodes, models.padding, models.quantize, models.unsigned, models.variants)
 )
-"""The code that decides an INT8 graph of given ranges."""
+"""The code that decides a graph beside `models.graphs`, and an INT8 graph of given ranges."""
 _MAKERS = {"torch", "onnx", "onnxruntime", "onnxruntime-gpu"}
 """Packages that make graphs; the last two install the same files, and either may be there without the other."""
 
@@ -113,7 +115,7 @@ class NetworkSource:
         if self.network.onnx_path is None:
             models.graphs.export(self.module(), self.image_size, path)
         else:
-            models.graphs.adopt(self.network.onnx_path, path)
+            models.graphs.adopt(self.network.onnx_path, self.image_size, path)
 
 
 def source_digest(*files: Path) -> str:

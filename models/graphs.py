@@ -17,6 +17,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from models.ends import ENDS
+from models.padding import padded_for
 from models.quantize import CALIBRATIONS, calibrate, quantize
 from models.unsigned import unsigned
 from models.variants import VARIANTS, shared_concat
@@ -72,15 +73,17 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
             dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
         )
     model = _padded_plainly(_constants_inlined(onnx.load(path)))
+    if dtype is torch.float32:
+        model = padded_for(model, size)
     classes = model.graph.output[0].type.tensor_type.shape.dim
     for dim, value in zip(classes[2:], size, strict=True):
         dim.dim_value = value
     _save(version_converter.convert_version(model, BF16_OPSET) if dtype is torch.bfloat16 else model, path)
 
 
-def adopt(onnx_path: Path, path: Path) -> None:
-    """Write a user's ONNX graph, external data included, as one checked file with constants as weights."""
-    _save(_fixed_weights(_constants_inlined(onnx.load(onnx_path))), path)
+def adopt(onnx_path: Path, size: tuple[int, int], path: Path) -> None:
+    """Write a user's ONNX graph for images of `size`, external data included, as one checked file of few operators."""
+    _save(padded_for(_fixed_weights(_constants_inlined(onnx.load(onnx_path))), size), path)
 
 
 def to_fp16(fp32: Path, path: Path) -> None:

@@ -35,8 +35,11 @@ CALIBRATIONS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
 
 _GRID = 128
 
-QUANTIZED_OPS = ("Conv", "MaxPool")
-"""Only these operators' inputs get Q/DQ: TensorRT fuses Conv-ReLU, and wants none on Resize or Concat outputs."""
+QUANTIZED_OPS = ("Conv", "ConvTranspose", "MaxPool")
+"""Only these operators' inputs get Q/DQ: TensorRT fuses Conv-ReLU, and wants none on Resize or Concat outputs.
+
+ONNX Runtime has no transposed convolution of integers, but what it reads must be quantized for the one before it to be.
+"""
 
 
 class _OneBatch(CalibrationDataReader):  # type: ignore[misc]

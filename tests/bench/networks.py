@@ -16,7 +16,6 @@ from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d, pad
 from bench.cache import Cache
 from bench.machine import this_machine
 from bench.source import NetworkSource
-from models.graphs import adopt
 from models.images import builtin, normalise
 from models.network import Network
 from models.unet import UNet
@@ -150,13 +149,11 @@ class Padding(nn.Module):
 
 
 def padding_graph(path: Path) -> None:
-    """Write `Padding` with free count and size of images as a user's ONNX graph, adopted."""
+    """Write `Padding` as a user's ONNX graph with free count and size of images."""
     free = {0: "count", 2: "high", 3: "wide"}
-    theirs = path.with_name("theirs.onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Padding().eval(), (torch.zeros(1, 1, 32, 64),), str(theirs), dynamo=False,
+            Padding().eval(), (torch.zeros(1, 1, 32, 64),), str(path), dynamo=False,
             input_names=["image"], output_names=["logits"], dynamic_axes={"image": free, "logits": free},
         )  # fmt: skip
-    adopt(theirs, path)

@@ -193,7 +193,7 @@ def test_constants_that_hold_plain_numbers_become_weights(
         ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
-    adopt(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    adopt(tmp_path / "a.onnx", (32, 32), tmp_path / "b.onnx")
     (weight,) = onnx.load(tmp_path / "b.onnx").graph.initializer
     found = numpy_helper.to_array(weight)
     assert (weight.name, found.dtype.type, found.shape) == ("c", dtype, shape)

@@ -96,7 +96,7 @@ def test_weights_that_are_inputs_become_weights_alone(tmp_path: Path) -> None:
     weights = [helper.make_tensor_value_info(each.name, TensorProto.FLOAT, each.dims) for each in _floats(model)]
     model.graph.input.extend([*weights, *images])
     onnx.save(model, tmp_path / "theirs.onnx")
-    adopt(tmp_path / "theirs.onnx", tmp_path / "fp32.onnx")
+    adopt(tmp_path / "theirs.onnx", SIZE, tmp_path / "fp32.onnx")
     assert [value.name for value in onnx.load(tmp_path / "fp32.onnx").graph.input] == ["image"]
     found, plain = (calibration_ranges(tmp_path / name, IMAGES, "int8") for name in ("fp32.onnx", "plain.onnx"))
     assert found["image"].range_value == plain["image"].range_value

@@ -1,0 +1,64 @@
+"""Padding whose extents a graph computes when it runs, as many a U-Net's of its upsampled maps: computed beforehand."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import quant_pre_process
+
+from models.nodes import Nodes, drop_unread
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
+
+def padded_for(model: onnx.ModelProto, size: tuple[int, int]) -> onnx.ModelProto:
+    """Write the extents of all padding for images of `size` into a graph as weights, and drop what pads nothing.
+
+    INT8 needs it: a Pad between two convolutions keeps runtimes from running them in integers, though it adds nothing.
+    """
+    nodes = Nodes(model)
+    pads = [node for node in nodes.of("Pad") if len(node.input) > 1]  # older opsets have the extents as an attribute
+    computed = {node.input[1] for node in pads} - nodes.weights.keys()
+    for name, tensor in _folded(model, size, computed).items():
+        tensor.name = f"{name} of {size[0]}x{size[1]}"
+        model.graph.initializer.append(tensor)
+        nodes.weights[name] = tensor
+    for node in pads:
+        if node.input[1] not in nodes.weights:
+            continue  # what depends on the pixels stays
+        tensor = nodes.weights[node.input[1]]
+        node.input[1] = tensor.name
+        if not numpy_helper.to_array(tensor).any() and node.output[0] not in nodes.outputs:
+            for reader in nodes.readers(node.output[0]):
+                reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+    # A loop's or branch's own graph may read what nothing else does.
+    if pads and not any(each.type in _GRAPHS for node in model.graph.node for each in node.attribute):
+        drop_unread(model, *{node.op_type for node in model.graph.node})
+    return model
+
+
+def _folded(model: onnx.ModelProto, size: tuple[int, int], names: Collection[str]) -> dict[str, onnx.TensorProto]:
+    """Return what a graph computes under some names from the extents of images of a size alone, of any number."""
+    if not names:
+        return {}
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    (image,) = (value for value in probe.graph.input if value.name in Nodes(probe).inputs)
+    for dim, extent in zip(image.type.tensor_type.shape.dim, (1, 1, *size), strict=True):
+        dim.dim_value = extent
+    del probe.graph.value_info[:]
+    del probe.graph.output[:]
+    probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, None) for name in names)
+    with tempfile.TemporaryDirectory() as folder:
+        given, folded = Path(folder) / "given.onnx", Path(folder) / "folded.onnx"
+        onnx.save(probe, given)
+        quant_pre_process(str(given), str(folded), skip_symbolic_shape=True, skip_onnx_shape=True)
+        found = Nodes(onnx.load(folded)).weights
+    return {name: found[name] for name in sorted(names) if name in found}
