@@ -20,6 +20,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.calibrate import HistogramCollector
 
+from models.nodes import PAIR, Nodes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,6 +36,9 @@ CALIBRATIONS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
 """How each INT8 kind finds its ranges; symmetric about zero in all."""
 
 _GRID = 128
+
+LIMIT = "largest magnitude of "
+"""What the graph's metadata call the calibrated range of a tensor that is quantized for some runtimes alone."""
 
 QUANTIZED_OPS = ("Conv", "ConvTranspose", "MaxPool")
 """Only these operators' inputs get Q/DQ: TensorRT fuses Conv-ReLU, and wants none on Resize or Concat outputs.
@@ -133,7 +138,23 @@ def quantize(fp32: Path, ranges: Ranges) -> onnx.ModelProto:
     )
     quantizer.quantize_model()
     quantized: onnx.ModelProto = quantizer.model.model
+    for name in _open_ends(Nodes(quantized)):
+        limit = float(np.max(np.abs(ranges[name].range_value)))
+        quantized.metadata_props.add(key=f"{LIMIT}{name}", value=repr(limit))
     return quantized
+
+
+def _open_ends(nodes: Nodes) -> list[str]:
+    """Return the outputs of convolutions that no Q follows, directly or behind a ReLU, and that are not the graph's."""
+    found = []
+    for conv in (*nodes.of("Conv"), *nodes.of("ConvTranspose")):
+        name = conv.output[0]
+        readers = nodes.readers(name)
+        if [node.op_type for node in readers] == ["Relu"]:
+            readers = nodes.readers(readers[0].output[0])
+        if name not in nodes.outputs and not {node.op_type for node in readers} & {PAIR[0], "Resize"}:
+            found.append(name)
+    return found
 
 
 def _prepared(fp32: Path, folder: Path) -> Path:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import helper, numpy_helper
 
+from models.quantize import LIMIT
+
 if TYPE_CHECKING:
     import onnx
 
@@ -21,7 +23,8 @@ def unsigned(model: onnx.ModelProto) -> onnx.ModelProto:
     runs the signed graph in INT8 at 0.92 of the FPS, with a Dice of 0.935 against FP32's masks in place of 0.997. The
     calibrated range stays: INT8's positive half becomes all of UINT8, at half the scale. A convolution followed by
     Resize has no Q in the signed graph and would run in FP32; it gets the scale of the concatenation it ends in. What
-    linear interpolation makes lies within the range of what it reads, so that at most peaks are clipped.
+    linear interpolation makes lies within the range of what it reads, so that at most peaks are clipped. Nor has one
+    that anything but ReLU follows, such as LeakyReLU, SiLU, a sum or a normalisation; it gets its own range.
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -44,7 +47,23 @@ def unsigned(model: onnx.ModelProto) -> onnx.ModelProto:
                 before = producers.get(name)
                 if before is not None and before.op_type == "Resize":
                     _quantize_input(graph, before, names)
+    for entry in model.metadata_props:
+        if entry.key.startswith(LIMIT):
+            _quantize_output(model, entry.key.removeprefix(LIMIT), float(entry.value))
     return model
+
+
+def _quantize_output(model: onnx.ModelProto, name: str, limit: float) -> None:
+    """Put Q/DQ behind a tensor, UINT8 symmetric about 128, which is what ONNX Runtime makes of signed maps itself."""
+    graph = model.graph
+    names = [f"{name}_scale_u8", f"{name}_zero_u8"]
+    graph.initializer.append(numpy_helper.from_array(np.float32(max(limit, 1e-8) / 127), names[0]))
+    graph.initializer.append(numpy_helper.from_array(np.uint8(128), names[1]))
+    for node in graph.node:
+        node.input[:] = [f"{name}_dq_u8" if each == name else each for each in node.input]
+    index = next(place for place, node in enumerate(graph.node) if name in node.output) + 1
+    graph.node.insert(index, helper.make_node("DequantizeLinear", [f"{name}_q_u8", *names], [f"{name}_dq_u8"]))
+    graph.node.insert(index, helper.make_node("QuantizeLinear", [name, *names], [f"{name}_q_u8"]))
 
 
 def _non_negative(graph: onnx.GraphProto) -> frozenset[str]:
