@@ -138,7 +138,8 @@ def quantize(fp32: Path, ranges: Ranges) -> onnx.ModelProto:
     )
     quantizer.quantize_model()
     quantized: onnx.ModelProto = quantizer.model.model
-    for name in _open_ends(Nodes(quantized)):
+    # Ranges that another calibrated, TensorRT for one, are of what it quantizes alone.
+    for name in (name for name in _open_ends(Nodes(quantized)) if name in ranges):
         limit = float(np.max(np.abs(ranges[name].range_value)))
         quantized.metadata_props.add(key=f"{LIMIT}{name}", value=repr(limit))
     return quantized

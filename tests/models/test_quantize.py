@@ -9,11 +9,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
+from torch import nn
 
 import models.quantize
 from models.dice import dice, labels
 from models.graphs import calibration_ranges, export, to_int8, to_int8_unsigned
 from models.images import ImageSet, normalise
+from models.quantize import LIMIT
+from models.symmetric import symmetric
 from models.unet import UNet
 from tests.bench.networks import SIZE, sections, tiny_source, trained
 from tests.models.test_graphs import run
@@ -210,6 +213,22 @@ def test_transposed_convolutions_quantize_too(tmp_path: Path) -> None:
     relus = [node for node in unsigned.of("QuantizeLinear") if unsigned.source(node.input[0]) == "Relu"]
     assert len(relus) == 18
     assert {unsigned.weights[node.input[2]].data_type for node in relus} == {TensorProto.UINT8}
+
+
+def test_ranges_of_another_calibrator_lack_what_it_does_not_quantize(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Conv2d(4, 2, 1)).eval()
+    export(network, (32, 32), tmp_path / "fp32.onnx")
+    images = normalise(sections("calibration", 2, (32, 32)).images)
+    ranges = calibration_ranges(tmp_path / "fp32.onnx", images, "int8")
+    open_end = "/0/Conv_output_0"
+    assert open_end in ranges
+    limits = {name: float(np.max(np.abs(ranges[name].range_value))) for name in ranges}
+    theirs = symmetric({name: limit for name, limit in limits.items() if name != open_end})
+    for number, given in enumerate((ranges, theirs)):
+        to_int8(tmp_path / "fp32.onnx", given, tmp_path / f"{number}.onnx")
+    own, other = ({entry.key for entry in onnx.load(tmp_path / f"{number}.onnx").metadata_props} for number in (0, 1))
+    assert own - other == {f"{LIMIT}{open_end}"}
+    assert not any(key.startswith(LIMIT) for key in other)
 
 
 def _shared(network: UNet) -> dict[str, object]:
