@@ -65,15 +65,15 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """U-Net after Ronneberger et al. (2015), padded convolutions, four levels.
 
-    Input float [B, 1, H, W]; output float logits [B, classes, H, W]; H and W multiples of 16, else `SizeError`.
+    Input float [B, 1, H, W]; output float logits [B, 2, H, W]; H and W multiples of 16, else `SizeError`.
     `width` is the number of channels at full resolution. `bilinear` upsamples with align_corners and
     halves the channels of the deepest level, as in the common PyTorch version; otherwise transposed convolution.
     """
 
-    def __init__(self, width: int, *, bilinear: bool = True, classes: int = 2) -> None:
+    def __init__(self, width: int = 64, *, bilinear: bool = True, in_channels: int = 1, classes: int = 2) -> None:
         super().__init__()
         shrink = 2 if bilinear else 1
-        self.inc = DoubleConv(1, width)
+        self.inc = DoubleConv(in_channels, width)
         self.pool = nn.MaxPool2d(2)
         self.down1 = DoubleConv(width, width * 2)
         self.down2 = DoubleConv(width * 2, width * 4)
@@ -86,7 +86,7 @@ class UNet(nn.Module):
         self.outc = nn.Conv2d(width, classes, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, classes, H, W] for images [B, 1, H, W]."""
+        """Return logits [B, classes, H, W] for images [B, in_channels, H, W]."""
         if not torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call] # torch leaves it unexported
             check_size(x.shape[-2], x.shape[-1])
         x1 = self.inc(x)

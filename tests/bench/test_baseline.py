@@ -10,8 +10,9 @@ import jsonschema
 import pytest
 
 from bench.accept import waived
-from bench.baseline import Baseline, BaselineError, load_baseline, save_baseline
+from bench.baseline import FOLDER, Baseline, BaselineError, load_baseline, save_baseline
 from bench.entries import Acceptance, Record, Waiver, entries_of
+from models.network import load_network
 from tests.bench.runs import MACHINE, baseline_of, row_json, run_of, write
 
 if TYPE_CHECKING:
@@ -168,3 +169,12 @@ def test_interrupted_save_keeps_the_old_file_and_leaves_no_other(
 def test_empty_baseline_is_one(tmp_path: Path) -> None:
     save_baseline(Baseline(MACHINE, {}), tmp_path / "machine.json")
     assert load_baseline(tmp_path / "machine.json") == Baseline(MACHINE, {})
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_stored_baselines_are_of_the_networks_that_are_shipped(path: Path) -> None:
+    # A network's digest holds its classes' code: a change there makes every stored entry one of another network.
+    baseline = load_baseline(path)
+    assert baseline is not None
+    stored = {entry.model: entry.model_digest for entry in baseline.entries.values()}
+    assert stored == {model: load_network(model).digest for model in stored}
