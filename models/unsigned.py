@@ -59,11 +59,11 @@ def _quantize_output(model: onnx.ModelProto, name: str, limit: float) -> None:
     names = [f"{name}_scale_u8", f"{name}_zero_u8"]
     graph.initializer.append(numpy_helper.from_array(np.float32(max(limit, 1e-8) / 127), names[0]))
     graph.initializer.append(numpy_helper.from_array(np.uint8(128), names[1]))
-    for node in graph.node:
-        node.input[:] = [f"{name}_dq_u8" if each == name else each for each in node.input]
-    index = next(place for place, node in enumerate(graph.node) if name in node.output) + 1
-    graph.node.insert(index, helper.make_node("DequantizeLinear", [f"{name}_q_u8", *names], [f"{name}_dq_u8"]))
-    graph.node.insert(index, helper.make_node("QuantizeLinear", [name, *names], [f"{name}_q_u8"]))
+    readers = [node for node in graph.node if name in node.input]
+    place = next(place for place, node in enumerate(graph.node) if name in node.output) + 1
+    dequantized = _insert_pair(graph, place, name, names)
+    for node in readers:
+        node.input[:] = [dequantized if each == name else each for each in node.input]
 
 
 def _non_negative(graph: onnx.GraphProto) -> frozenset[str]:
@@ -83,12 +83,12 @@ def _non_negative(graph: onnx.GraphProto) -> frozenset[str]:
 
 
 def _quantize_input(graph: onnx.GraphProto, node: onnx.NodeProto, names: list[str]) -> None:
-    source = node.input[0]
-    pair = [
-        helper.make_node("QuantizeLinear", [source, *names], [f"{source}_q_u8"]),
-        helper.make_node("DequantizeLinear", [f"{source}_q_u8", *names], [f"{source}_dq_u8"]),
-    ]
-    node.input[0] = f"{source}_dq_u8"
-    index = list(graph.node).index(node)
-    for extra in reversed(pair):
-        graph.node.insert(index, extra)
+    node.input[0] = _insert_pair(graph, list(graph.node).index(node), node.input[0], names)
+
+
+def _insert_pair(graph: onnx.GraphProto, place: int, source: str, names: list[str]) -> str:
+    """Insert Q/DQ of a tensor with this scale and zero point among the nodes, and return what it dequantizes to."""
+    dequantized = f"{source}_dq_u8"
+    graph.node.insert(place, helper.make_node("DequantizeLinear", [f"{source}_q_u8", *names], [dequantized]))
+    graph.node.insert(place, helper.make_node("QuantizeLinear", [source, *names], [f"{source}_q_u8"]))
+    return dequantized
