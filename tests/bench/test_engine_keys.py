@@ -29,17 +29,6 @@ FP32 = Case("openvino", "fp32", 1)
 INT8 = Case("openvino", "int8", 1)
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that these tests share: they tell engines apart by their keys."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def made(stored: Path) -> NetworkSource:
-    return tiny_source(stored)
-
-
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
     """The file of a backend, with modules that it shares beside it."""
