@@ -59,6 +59,6 @@ def _folded(model: onnx.ModelProto, size: tuple[int, int], names: Collection[str
     with tempfile.TemporaryDirectory() as folder:
         given, folded = Path(folder) / "given.onnx", Path(folder) / "folded.onnx"
         onnx.save(probe, given)
-        quant_pre_process(str(given), str(folded), skip_symbolic_shape=True, skip_onnx_shape=True)
+        quant_pre_process(str(given), str(folded), skip_symbolic_shape=True)
         found = Nodes(onnx.load(folded)).weights
     return {name: found[name] for name in sorted(names) if name in found}

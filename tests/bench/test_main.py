@@ -210,7 +210,7 @@ def test_reader_that_has_seen_enough_is_no_fault() -> None:
     assert process.returncode == 1
 
 
-@pytest.mark.parametrize("command", [("ranges",), ("variants", "--backend=onnxruntime")])
+@pytest.mark.parametrize("command", [("ranges",), ("variants", "--backend=onnxruntime", "--device=cpu")])
 def test_cache_that_cannot_be_written_is_told_in_one_line(
     command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
