@@ -70,8 +70,11 @@ def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any
             converted = torch2trt.torch2trt(
                 module, [example], max_workspace_size=WORKSPACE_BYTES, keep_network=False, **options, **calibration
             )
-        except AttributeError as error:  # a layer without a converter leaves a tensor without torch2trt's mark
-            fail(f"{case}: torch2trt cannot convert the network: {error}", case.batch_size, lines)
+        # A layer without a converter leaves a tensor without torch2trt's mark; a converter's own faults are the others.
+        except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+            told = f"{type(error).__name__}: {error}".partition("\n")[0]
+            what = f"{case}: torch2trt cannot convert the network{settings.place()} (tensorrt_weak may): {told}"
+            fail(what, case.batch_size, lines)
         torch.cuda.synchronize()
         if converted.engine is None:
             fail(f"{case}: torch2trt got no engine from TensorRT {trt.__version__}", case.batch_size, lines)
@@ -84,13 +87,20 @@ class _Settings:
 
     def __init__(self, timing_file: Path) -> None:
         self._timing_file = timing_file
+        self._conversion: Any = None
         self._config: Any = None
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002, ANN401 - torch's signature
         conversion = torch2trt.get_conversion_context()
         if conversion is not None and self._config is None:
+            self._conversion = conversion
             self._config = conversion.builder_config
             configure(self._config, self._timing_file)
+
+    def place(self) -> str:
+        """Return the layer that a conversion which failed had come to, as words."""
+        reached: Any = getattr(self._conversion, "module_stack", ())
+        return f" at its layer {self._conversion.get_module_name(reached[-1])}" if len(reached) > 1 else ""
 
     def save(self) -> None:
         """Keep the timings of the conversion that is over."""

@@ -105,12 +105,29 @@ def test_failures_show_tensorrts_messages_and_the_loggers_class_comes_back(
         build(fakes, FakeSource(tmp_path), "fp16")
     converter.error = AttributeError("'Tensor' object has no attribute '_trt'")
     fakes.behaviour.says = []
-    with pytest.raises(BuildError, match="cannot convert the network: 'Tensor' object has no attribute '_trt'"):
+    with pytest.raises(BuildError, match=r"the network \(tensorrt_weak may\): AttributeError: 'Tensor' object has no"):
         build(fakes, FakeSource(tmp_path), "fp16")
     converter.error = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")
     with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 20.0 GiB\)$"):
         build(fakes, FakeSource(tmp_path), "fp16")
     assert fakes.tensorrt.Logger is original
+
+
+@pytest.mark.parametrize("error", [TypeError("(): no such argument\nInvoked with: all"), ValueError("__len__() >= 0")])
+def test_converter_that_fails_is_told_with_the_layer_and_what_tensorrt_said(
+    fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path, error: Exception
+) -> None:
+    converter.fault = error
+    fakes.behaviour.says = [("ERROR", "kernel weights count mismatch")]
+    with pytest.raises(BuildError) as failure:
+        build(fakes, FakeSource(tmp_path), "fp16")
+    told, said = str(failure.value).split("\n")
+    why = f"{type(error).__name__}: {error}".partition("\n")[0]
+    assert (
+        told
+        == f"torch2trt-fp16-b2: torch2trt cannot convert the network at its layer up.last (tensorrt_weak may): {why}"
+    )
+    assert said == "TensorRT error: kernel weights count mismatch"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -118,9 +117,7 @@ def loaded(request: pytest.FixtureRequest, stored: Path, tmp_path_factory: pytes
 def _load(entry: Path) -> Loaded:
     before = contents(entry)
     command = [sys.executable, "-c", LOADER, str(entry)]
-    # Where Triton sees a GPU it compiles its own helper for it, which an engine built for the CPU does not hold.
-    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    run = subprocess.run(command, cwd=ROOT, env=hidden, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return Loaded(before, contents(entry), *json.loads(run.stdout.splitlines()[-1]))
 
@@ -142,10 +139,12 @@ def test_load_in_a_fresh_process_changes_nothing_stored(loaded: Loaded) -> None:
 def test_load_in_a_fresh_process_compiles_nothing(loaded: Loaded) -> None:
     assert loaded.compiler["fxgraph_cache_hit"] == 1
     assert "fxgraph_cache_miss" not in loaded.compiler
+    # Where Triton sees a GPU it compiles its helper for it, which an engine built for the CPU does not hold.
+    files = {name: size for name, size in loaded.files.items() if not Path(name).name.startswith("cuda_utils.")}
     binary = {name: len(data) for name, (data, _) in loaded.before.items() if name.endswith((".so", ".cubin"))}
-    assert {name: size for name, size in loaded.files.items() if name.endswith((".so", ".cubin"))} == binary
+    assert {name: size for name, size in files.items() if name.endswith((".so", ".cubin"))} == binary
     kept = {name for name in loaded.before if name != "formats.json" and "half" not in name}
-    assert {name for name in loaded.files if not name.endswith(".lock")} == kept
+    assert {name for name in files if not name.endswith(".lock")} == kept
 
 
 def test_loaded_engine_computes_the_network(loaded: Loaded) -> None:

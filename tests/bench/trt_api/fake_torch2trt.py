@@ -23,6 +23,8 @@ class FakeTorch2trt:
         self.configs: list[Any] = []
         self.context: Any = None
         self.error: Exception | None = None
+        self.fault: Exception | None = None
+        """What the converter of a layer named up.last raises."""
 
     def module(self) -> ModuleType:
         """Return `torch2trt` as a module to put into `sys.modules`."""
@@ -44,8 +46,12 @@ class FakeTorch2trt:
         assert not hasattr(example, "_trt"), "containsTensor(inputTensor)"
         module(example)
         config = Config()
-        self.context = SimpleNamespace(builder_config=config)
+        names = {module: "", (last := torch.nn.Identity()): "up.last"}
+        self.context = SimpleNamespace(builder_config=config, module_stack=[], get_module_name=names.__getitem__)
         module(example)
+        if self.fault is not None:
+            self.context.module_stack += [module, last]
+            raise self.fault
         self.context = None
         example._trt = "marked"  # type: ignore[attr-defined]
         self.inputs.append(example)
