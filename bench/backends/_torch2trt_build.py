@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -72,14 +73,21 @@ def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any
             )
         # A layer without a converter leaves a tensor without torch2trt's mark; a converter's own faults are the others.
         except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+            where = f"{settings.place()}{_converter(error)}"
             told = f"{type(error).__name__}: {error}".partition("\n")[0]
-            what = f"{case}: torch2trt cannot convert the network{settings.place()} (tensorrt_weak may): {told}"
+            what = f"{case}: torch2trt cannot convert the network{where} (tensorrt_weak may): {told}"
             fail(what, case.batch_size, lines)
         torch.cuda.synchronize()
         if converted.engine is None:
             fail(f"{case}: torch2trt got no engine from TensorRT {trt.__version__}", case.batch_size, lines)
         settings.save()
     torch.save(converted.state_dict(), folder / STATE)
+
+
+def _converter(error: Exception) -> str:
+    """Return the converter of torch2trt's that an error came from, as words."""
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__) if frame.name.startswith("convert_")]
+    return f" in its {names[-1]}" if names else ""
 
 
 class _Settings:

@@ -123,10 +123,8 @@ def test_converter_that_fails_is_told_with_the_layer_and_what_tensorrt_said(
         build(fakes, FakeSource(tmp_path), "fp16")
     told, said = str(failure.value).split("\n")
     why = f"{type(error).__name__}: {error}".partition("\n")[0]
-    assert (
-        told
-        == f"torch2trt-fp16-b2: torch2trt cannot convert the network at its layer up.last (tensorrt_weak may): {why}"
-    )
+    where = "at its layer up.last in its convert_max_pool2d (tensorrt_weak may)"
+    assert told == f"torch2trt-fp16-b2: torch2trt cannot convert the network {where}: {why}"
     assert said == "TensorRT error: kernel weights count mismatch"
 
 

@@ -35,6 +35,10 @@ class FakeTorch2trt:
         fake.TRTModule = lambda: _TRTModule(self.fakes)
         return fake  # type: ignore[no-any-return]
 
+    def convert_max_pool2d(self, fault: Exception) -> None:
+        """Fail as a converter does."""
+        raise fault
+
     def convert(self, module: torch.nn.Module, inputs: list[torch.Tensor], **options: Any) -> Any:
         """Convert as the real one does: the module runs once plainly and once inside the conversion."""
         logger = self.fakes.tensorrt.Logger("ERROR")
@@ -51,7 +55,7 @@ class FakeTorch2trt:
         module(example)
         if self.fault is not None:
             self.context.module_stack += [module, last]
-            raise self.fault
+            self.convert_max_pool2d(self.fault)
         self.context = None
         example._trt = "marked"  # type: ignore[attr-defined]
         self.inputs.append(example)
