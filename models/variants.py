@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from models.nodes import PAIR, Nodes, drop_unread
 
@@ -18,13 +18,13 @@ def shared_concat(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give both inputs of each concatenation the scale of its output, so that joining them moves bytes only.
 
     The output's range holds the inputs' ranges. What else reads an input in INT8 reads it at that scale too, and so
-    does what reads its maxima: one INT8 tensor serves all. Where the output is signed and an input unsigned, neither
-    changes.
+    does what reads its maxima: one INT8 tensor serves all. Where 0 is not the same in both, as with signed maps among
+    unsigned ones, neither changes: ReLU is no lower end of a range about 128.
     """
     graph = Nodes(model)
     for concat in graph.of("Concat"):
         quantize = next((node for node in graph.readers(concat.output[0]) if node.op_type == PAIR[0]), None)
-        if quantize is None or len({_type(graph, node) for node in (quantize, *_before(graph, concat))}) > 1:
+        if quantize is None or len({_zero(graph, node) for node in (quantize, *_before(graph, concat))}) > 1:
             continue
         scale = list(quantize.input[1:])
         for index, name in enumerate(list(concat.input)):
@@ -65,9 +65,10 @@ def _before(graph: Nodes, concat: onnx.NodeProto) -> list[onnx.NodeProto]:
     return [node for node in found if node is not None and node.op_type == PAIR[1]]
 
 
-def _type(graph: Nodes, node: onnx.NodeProto) -> int:
-    """Return the ONNX type that a node quantizes to or dequantizes from: its zero point's."""
-    return int(graph.weights[node.input[2]].data_type)
+def _zero(graph: Nodes, node: onnx.NodeProto) -> tuple[int, int]:
+    """Return the ONNX type that a node quantizes to or dequantizes from, and what stands for 0 in it."""
+    zero = graph.weights[node.input[2]]
+    return int(zero.data_type), int(numpy_helper.to_array(zero).flat[0])
 
 
 def _quantized_at(graph: Nodes, name: str, scale: list[str]) -> bool:

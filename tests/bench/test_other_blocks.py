@@ -1,4 +1,4 @@
-"""INT8 of networks whose convolutions end in something else than ReLU."""
+"""INT8 on the CPU runtimes of U-Nets built otherwise than the shipped ones: other blocks, other ways up, gates."""
 
 from __future__ import annotations
 
@@ -37,26 +37,64 @@ class Blocks(nn.Module):
         return logits
 
 
+class Levels(nn.Module):
+    """A U-Net of two levels, whose maps may pass a gate (Oktay et al., 2018) before they are joined."""
+
+    def __init__(self, after: Callable[[], nn.Module], up: nn.Module, *, gated: bool = False) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), after())
+        self.deep = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, padding=1), after())
+        self.up, self.gated = up, gated
+        self.gate = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 1, 1), nn.Sigmoid())
+        self.of_maps, self.of_upper = nn.Conv2d(16, 8, 1), nn.Conv2d(16, 8, 1)
+        self.middle = nn.Sequential(nn.Conv2d(32, 16, 3, padding=1), after(), nn.Conv2d(16, 16, 3, padding=1), after())
+        self.last = nn.Conv2d(16, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, 2, H, W] for images [B, 1, H, W]."""
+        maps = self.first(image)
+        upper = self.up(self.deep(maps))
+        if self.gated:
+            maps = maps * self.gate(self.of_maps(maps) + self.of_upper(upper))
+        logits: torch.Tensor = self.last(self.middle(torch.cat([maps, upper], 1)))
+        return logits
+
+
+def raised() -> nn.Module:
+    """Return what doubles maps and convolves them, as U-Nets with gates do."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
+
+
+def linear() -> nn.Module:
+    """Return what doubles maps, and no more."""
+    return nn.Upsample(scale_factor=2, mode="bilinear")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize(
-    ("after", "residual"),
+    "make",
     [
-        (lambda: nn.LeakyReLU(0.1), False),
-        (nn.SiLU, False),
-        (lambda: nn.Sequential(nn.GroupNorm(4, 16), nn.ReLU()), False),
-        (nn.ReLU, True),
+        lambda: Blocks(lambda: nn.LeakyReLU(0.1)),
+        lambda: Blocks(nn.SiLU),
+        lambda: Blocks(lambda: nn.Sequential(nn.GroupNorm(4, 16), nn.ReLU())),
+        lambda: Blocks(nn.ReLU, residual=True),
+        lambda: Levels(nn.ReLU, nn.ConvTranspose2d(16, 16, 2, stride=2)),
+        lambda: Levels(lambda: nn.LeakyReLU(0.1), linear()),
+        lambda: Levels(nn.SiLU, linear()),
+        lambda: Levels(nn.ReLU, raised()),
+        lambda: Levels(nn.ReLU, raised(), gated=True),
     ],
-    ids=["LeakyReLU", "SiLU", "GroupNorm", "residual"],
+    ids=[
+        *("LeakyReLU", "SiLU", "GroupNorm", "residual"),
+        *("transposed", "LeakyReLU joined", "SiLU joined", "upsampled and convolved", "gated"),
+    ],
 )
-def test_onnxruntime_runs_them_in_integers_near_fp32(
-    tmp_path: Path,
-    after: Callable[[], nn.Module],
-    residual: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    pytest.importorskip("onnxruntime")
-    case = Case("onnxruntime", "int8", 2)
+def test_cpu_runtimes_run_it_in_integers_near_fp32(tmp_path: Path, make: Callable[[], nn.Module], backend: str) -> None:
+    pytest.importorskip(backend)
+    case = Case(backend, "int8", 2)
     with torch.random.fork_rng(devices=[]), quick():
         torch.manual_seed(0)
-        network = Blocks(after, residual=residual).eval().requires_grad_(requires_grad=False)
+        network = make().eval().requires_grad_(requires_grad=False)
         source = tiny_source(tmp_path, as_network(network))
         batch = normalise(sections("held-out", 2).images)
         with open_engine(source, case) as opened:
