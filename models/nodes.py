@@ -50,3 +50,11 @@ def drop_unread(model: onnx.ModelProto, *kinds: str) -> None:
             model.graph.node.remove(node)
         else:
             wanted.update(node.input)
+
+
+def drop_unread_weights(model: onnx.ModelProto) -> None:
+    """Remove the weights that no node reads, of each of which ONNX Runtime would warn."""
+    wanted = {name for node in model.graph.node for name in node.input}
+    wanted |= {value.name for value in (*model.graph.input, *model.graph.output)}  # old files have weights as inputs
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in wanted]:
+        model.graph.initializer.remove(tensor)

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
-from models.nodes import Nodes, drop_unread
+from models.nodes import Nodes, drop_unread, drop_unread_weights
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,10 +38,16 @@ def padded_for(model: onnx.ModelProto, size: tuple[int, int]) -> onnx.ModelProto
         if not numpy_helper.to_array(tensor).any() and node.output[0] not in nodes.outputs:
             for reader in nodes.readers(node.output[0]):
                 reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
-    # A loop's or branch's own graph may read what nothing else does.
-    if pads and not any(each.type in _GRAPHS for node in model.graph.node for each in node.attribute):
-        drop_unread(model, *{node.op_type for node in model.graph.node})
+    if pads:
+        _drop_unread(model)
     return model
+
+
+def _drop_unread(model: onnx.ModelProto) -> None:
+    # A loop's or branch's own graph may read what nothing else does.
+    if not any(each.type in _GRAPHS for node in model.graph.node for each in node.attribute):
+        drop_unread(model, *{node.op_type for node in model.graph.node})
+        drop_unread_weights(model)
 
 
 def _folded(model: onnx.ModelProto, size: tuple[int, int], names: Collection[str]) -> dict[str, onnx.TensorProto]:
@@ -56,6 +62,7 @@ def _folded(model: onnx.ModelProto, size: tuple[int, int], names: Collection[str
     del probe.graph.value_info[:]
     del probe.graph.output[:]
     probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, None) for name in names)
+    _drop_unread(probe)
     with tempfile.TemporaryDirectory() as folder:
         given, folded = Path(folder) / "given.onnx", Path(folder) / "folded.onnx"
         onnx.save(probe, given)
