@@ -72,7 +72,7 @@ def _in_blocks(visits: Sequence[Visit]) -> tuple[Visit, ...]:
     return tuple(visit.in_blocks() for visit in visits)
 
 
-def limit_of(change: Change, given: float | None) -> float:
+def limit_of(change: Change, given: float | None = None) -> float:
     """Return the loss of FPS a case may show: the one given, or what its machine's noise allows, 1 % to 5 %."""
     if given is not None:
         return given

@@ -12,7 +12,7 @@ from bench.fingerprint import differences, surroundings
 from bench.intervals import ALPHA
 from bench.judged_runs import read_alike
 from bench.results import RunFileError
-from bench.speed import changes, words
+from bench.speed import changes, limit_of, words
 
 if TYPE_CHECKING:
     import argparse
@@ -66,9 +66,12 @@ def _b(options: argparse.Namespace) -> list[Path]:
 
 
 def _sure(change: Change) -> str:
-    if change.p_slower < ALPHA:
-        return "slower"
-    return "faster" if change.p_faster < ALPHA else "no sure difference"
+    """Return what chance does not explain, and whether it is as much as the gate would call a change."""
+    if min(change.p_slower, change.p_faster) >= ALPHA:
+        return "no sure difference"
+    which, limit = "slower" if change.p_slower < ALPHA else "faster", limit_of(change)
+    small = abs(change.interval.ratio - 1) <= limit
+    return f"{which} by less than the gate's limit of {limit:.1%}" if small else which
 
 
 def _print_surroundings(old: Run, new: Run) -> None:

@@ -142,26 +142,6 @@ def test_limit_that_means_nothing_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert f"cannot report: {limit.replace('=', ' ')}: must be" in capsys.readouterr().err
 
 
-def test_two_runs_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a = write(tmp_path / "a.json", run_json(row_json(INT8), row_json("torch-fp32-b1")))
-    other = run_json(row_json(INT8, fps=50.0, versions={"openvino": "2.0"}), machine={**MACHINE, "driver": "9"})
-    b = write(tmp_path / "b.json", other)
-    assert main(["compare", str(a), str(b)]) == 0
-    text = capsys.readouterr().out
-    assert "- driver None -> 9" in text
-    assert "- openvino 1.0 -> 2.0" in text
-    assert "FPS 100.0 -> 50.0, -50.0%" in text
-    assert ", slower; Dice 0.9923 -> 0.9923" in text
-    assert "not in every run" in text
-    assert "one process each" in text
-    b.write_text(b.read_text()[:-9])
-    assert main(["compare", str(a), str(b)]) == 2
-    c = write(tmp_path / "c.json", run_json(row_json("onnxruntime-fp32-b1")))
-    capsys.readouterr()
-    assert main(["compare", str(a), str(c)]) == 2
-    assert capsys.readouterr().err == "cannot compare: the runs share no case\n"
-
-
 def test_help_lists_every_command_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
