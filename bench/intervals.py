@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,10 @@ class Change:
     """What is known of one case's change; logarithms of seconds, positive where it got slower."""
 
     slowdown: float
+    old_s: float
+    """Seconds per inference that `slowdown` counts from: the median of the old runs compared with."""
+    old_runs: int
+    """How many those are: all, or those of the build that the new ones are of."""
     error: float
     """Standard error of `slowdown` towards less: noise, and what a slower machine may have added."""
     error_above: float
@@ -130,11 +134,14 @@ def compare(
         return {}
     before, after = ([_figures(runs, case) for case in cases] for runs in (old, new))
     pairs = list(zip(before, after, strict=True))
-    drift = np.array([statistics.median(new.canary) - statistics.median(old.canary) for old, new in pairs])
-    slowdown = np.array([statistics.median(new.log_s) - statistics.median(old.log_s) for old, new in pairs])
     engines = [_engines(pair, (builds or {}).get(case)) for case, pair in zip(cases, pairs, strict=True)]
     variance, freedom = _spread(pairs, engines)
-    counts = np.array([[len(part.log_s) for part in pair] for pair in pairs])
+    nearest = [_nearest(*each) for each in zip(before, engines, variance.tolist(), strict=True)]
+    engines = [each for _, each in nearest]
+    compared = [(old, new) for (old, _), new in zip(nearest, after, strict=True)]
+    drift = np.array([statistics.median(new.canary) - statistics.median(old.canary) for old, new in compared])
+    slowdown = np.array([statistics.median(new.log_s) - statistics.median(old.log_s) for old, new in compared])
+    counts = np.array([[len(part.log_s) for part in pair] for pair in compared])
     # Rounds that scattered as much in the baseline's runs have shown there what that does to a run's figure; of a
     # single new run only its rounds tell how far it may be off, of several their own spread does.
     beyond = [
@@ -157,6 +164,8 @@ def compare(
     return {
         case: Change(
             slowdown=float(slowdown[index]),
+            old_s=math.exp(statistics.median(compared[index][0].log_s)),
+            old_runs=int(counts[index, 0]),
             error=float(errors[0][index]),
             error_above=float(errors[1][index]),
             freedom=float(freedom[index]),
@@ -280,6 +289,22 @@ def _engines(pair: tuple[_Figures, _Figures], builds: Builds | None) -> Builds |
     runs = len(pair[0].log_s) + len(pair[1].log_s)
     told_apart = runs > len(set(builds.old)) + len(set(builds.new)) or runs == 2  # noqa: PLR2004 - one of each
     return builds if told_apart else None
+
+
+def _nearest(old: _Figures, builds: Builds | None, variance: float) -> tuple[_Figures, Builds | None]:
+    """Return the old runs to compare with, and their builds: those of the new runs' own build where there are any.
+
+    All are surer where that build is the lesser part of them, and a few runs differ by more than builds do.
+    """
+    kept = builds.own if builds else []
+    if not builds or not kept:
+        return old, builds
+    few, all_ = median_variance(np.array([len(kept), len(old.log_s)])).tolist()
+    if variance * (few - all_) > builds.variance > 0:
+        return old, builds
+    parts = (old.log_s, old.canary, old.within)
+    own = _Figures(*(tuple(part[index] for index in kept) for part in parts))
+    return own, replace(builds, old=builds.new[:1] * len(kept))
 
 
 def _satterthwaite(*parts: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     for case in common:
         before, after = (target_mean(each[0].rows[case].info["dice_fp32"]["per_image"]) for each in (old, new))
         dice = f"Dice {before:.4f} -> {after:.4f}"
-        print(f"{case:32} {words(entries[case].fps, found[case].interval)}, {_sure(found[case])}; {dice}")
+        print(f"{case:32} {words(found[case], entries[case])}, {_sure(found[case])}; {dice}")
     for case in sorted({case for each in (*old, *new) for case in each.rows} - set(common)):
         print(f"{case:32} not in every run")
     rebuilt = sum(found[case].apart > 0 for case in common)
