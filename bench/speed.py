@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from bench.builds import builds_of
 from bench.case import parse_case
+from bench.change import ALPHA
 from bench.entries import speed
-from bench.intervals import ALPHA, compare
+from bench.intervals import compare
 from bench.limits import ANCHOR_FPS_DROP, LEAST_FPS_DROP, MAX_FPS_DROP, SPREADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from bench.change import Change, Interval
     from bench.entries import BaselineEntry
-    from bench.intervals import Change, Interval
     from bench.results import Run
     from bench.visits import Visit
 

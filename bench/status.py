@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.intervals import Interval
+    from bench.change import Interval
 
 
 class Status(str, Enum):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.accuracy import target_mean
+from bench.change import ALPHA
 from bench.entries import Acceptance, entries_of
 from bench.fingerprint import differences, surroundings
-from bench.intervals import ALPHA
 from bench.judged_runs import read_alike
 from bench.results import RunFileError
 from bench.speed import changes, limit_of, words
@@ -17,7 +17,7 @@ from bench.speed import changes, limit_of, words
 if TYPE_CHECKING:
     import argparse
 
-    from bench.intervals import Change
+    from bench.change import Change
     from bench.results import Run
 
 

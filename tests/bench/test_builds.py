@@ -12,8 +12,9 @@ import pytest
 from bench.__main__ import main
 from bench.builds import Builds, builds_of
 from bench.case import parse_case
+from bench.change import ALPHA
 from bench.gate import Status, judge_run
-from bench.intervals import ALPHA, compare
+from bench.intervals import compare
 from bench.limits import BUILD_FREEDOM, BUILD_SPREAD, BUILD_SPREADS
 from bench.speed import ENOUGH_RUNS, changes, is_slower, is_undecided
 from bench.visits import Visit
@@ -22,8 +23,9 @@ from tests.bench.runs import baseline_of, row_json, run_json, run_of, scores, st
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.change import Change
     from bench.entries import BaselineEntry
-    from bench.intervals import Change, Matrix
+    from bench.figures import Matrix
 
 CASES = [f"case{index}" for index in range(20)]
 TRT = "tensorrt-int8-b1"

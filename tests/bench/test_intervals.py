@@ -10,14 +10,15 @@ import pytest
 from scipy.special import polygamma, stdtr
 from scipy.stats import ttest_ind
 
-from bench.intervals import ALPHA, TAIL, compare, holm, median_variance, tail_freedom
-from bench.variances import inverse_trigamma, moderated
+from bench.change import ALPHA
+from bench.intervals import TAIL, compare, holm, tail_freedom
+from bench.variances import inverse_trigamma, median_variance, moderated
 from bench.visits import Visit, block_medians
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.intervals import Matrix
+    from bench.figures import Matrix
 
 CASES = [f"case{index}" for index in range(20)]
 

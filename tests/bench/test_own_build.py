@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bench.builds import Builds
+from bench.change import ALPHA
 from bench.gate import Status, judge_run
-from bench.intervals import ALPHA, compare
+from bench.intervals import compare
 from bench.replay import slowed
 from tests.bench.runs import row_json, run_of, scores, stored
 from tests.bench.test_builds import APART, CASES, matrices
