@@ -79,6 +79,9 @@ def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
     """Return what to judge against: the runs named, the file named, or the machine's own, None where it has none."""
     if options.against:
         runs = read_alike(options.against)
+        if found.suite["checksum"] in {run.suite["checksum"] for run in runs}:
+            msg = f"{options.run}: also given to --against: a run judged against itself cannot differ"
+            raise RunFileError(msg)
         common = set.intersection(*(set(run.rows) for run in runs))
         first = runs[0]
         entries = entries_of(runs, Acceptance("", "", "", ""), sorted(common))

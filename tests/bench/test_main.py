@@ -135,6 +135,14 @@ def test_run_can_be_judged_against_other_runs(tmp_path: Path, stored: Path, caps
     assert "FPS 200.0 -> 100.0, -50.0%" in capsys.readouterr().out
 
 
+def test_run_is_not_judged_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, other = (write(tmp_path / f"{fps}.json", run_json(row_json(INT8, fps=fps))) for fps in (100.0, 101.0))
+    copy = write(tmp_path / "copy.json", run_json(row_json(INT8)))
+    assert main(["gate", str(run), "--against", str(other), str(copy)]) == 2
+    told = f"cannot judge: {run}: also given to --against: a run judged against itself cannot differ\n"
+    assert capsys.readouterr() == ("", told)
+
+
 @pytest.mark.parametrize("limit", ["--min-dice=98", "--min-dice=nan", "--max-latency-ms=-1", "--max-memory=nan"])
 def test_limit_that_means_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str) -> None:
     run = write(tmp_path / "run.json", run_json(row_json(INT8)))
