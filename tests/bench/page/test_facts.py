@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.__main__ import main
-from bench.baseline import save_baseline
+from bench.baseline import Baseline, save_baseline
 from bench.gate import judge_run
 from bench.page.accuracy import pictures
 from bench.page.facts import Judged, Limits, facts
@@ -157,6 +158,14 @@ def test_case_whose_row_passed_and_that_failed_all_the_same_is_told_and_is_no_go
     assert found.headline == f"No regression found (1 PASS), but {INT8} failed in another way."
     assert f"{INT8} was timed, and failed in another way: its stream broke" in found.runs[0].attention
     assert facts([judged, judged], Limits()).headline == "2 runs: no regression found, 2 failed in another way."
+
+
+def test_baseline_accepted_without_a_reason_is_told_as_such() -> None:
+    run, (key, entry) = run_of(row_json(INT8)), *baseline_of(row_json(INT8)).entries.items()
+    current = replace(entry.current, accepted=replace(entry.current.accepted, why=""))
+    baseline = Baseline(MACHINE, {key: replace(entry, current=current)})
+    found = facts([Judged("run.json", run, judge_run(run, baseline), baseline)], Limits()).runs[0]
+    assert found.against == "Judged by the baseline that ada accepted on 2030-06-01 (no reason given)."
 
 
 def test_baseline_that_held_what_is_missing_is_not_said_to_be_absent() -> None:
