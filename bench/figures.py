@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,20 @@ class Figures:
     canary: tuple[float, ...]
     within: tuple[float, ...]
     """Variance of a run's figure as its own rounds show it."""
+
+
+def with_canary(*sides: Sequence[Matrix]) -> list[list[Matrix]]:
+    """Return old and new runs as they are, or all without their canary where it was not timed beside some of them.
+
+    What the one side does not tell cannot be compared: files of before there was a canary hold none.
+    """
+    visits = [visit for runs in sides for run in runs for found in run.values() for visit in found]
+    if all(visit.canary_s for visit in visits):
+        return [list(runs) for runs in sides]
+    return [
+        [{case: [replace(visit, canary_s=None) for visit in found] for case, found in run.items()} for run in runs]
+        for runs in sides
+    ]
 
 
 def figures(runs: Sequence[Matrix], case: str) -> Figures:

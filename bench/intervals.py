@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from bench.change import Change
-from bench.figures import CANARY_REACH, LEAST_SPREAD, Figures, canary_spread, figures, machine_drift
+from bench.figures import CANARY_REACH, LEAST_SPREAD, Figures, canary_spread, figures, machine_drift, with_canary
 from bench.variances import median_variance, moderated, satterthwaite, squares
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def compare(
     """
     if not cases:
         return {}
+    old, new = with_canary(old, new)
     before, after = ([figures(runs, case) for case in cases] for runs in (old, new))
     pairs = list(zip(before, after, strict=True))
     engines = [_engines(pair, (builds or {}).get(case)) for case, pair in zip(cases, pairs, strict=True)]
