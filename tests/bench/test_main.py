@@ -135,6 +135,17 @@ def test_run_can_be_judged_against_other_runs(tmp_path: Path, stored: Path, caps
     assert "FPS 200.0 -> 100.0, -50.0%" in capsys.readouterr().out
 
 
+def test_case_that_was_timed_and_failed_all_the_same_fails_the_gate_as_it_failed_the_session(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8), failed={INT8: "its stream broke"}))
+    assert main(["gate", str(run), "--annotate", "github"]) == 1
+    verdict, said, annotated = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("PASS ")
+    assert said == f"- {INT8} was timed, and failed in another way: its stream broke"
+    assert annotated == f"::error title=FAILED {INT8}::its stream broke"
+
+
 def test_run_is_not_judged_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, other = (write(tmp_path / f"{fps}.json", run_json(row_json(INT8, fps=fps))) for fps in (100.0, 101.0))
     copy = write(tmp_path / "copy.json", run_json(row_json(INT8)))
