@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.intervals import Interval
+    from bench.change import Interval
     from bench.visits import Visit
 
     Seconds = NDArray[np.float64]

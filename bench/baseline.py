@@ -89,10 +89,12 @@ def load_baseline(path: Path) -> Baseline | None:
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        check(data, JSON_SCHEMA)
     except (OSError, ValueError) as error:
         msg = f"{path}: not a baseline file: {error}"
         raise BaselineError(msg) from error
+    _check_kind(data, path)
+    try:
+        check(data, JSON_SCHEMA)
     except jsonschema.ValidationError as error:
         place = "/".join(str(part) for part in error.absolute_path) or "its top level"
         msg = f"{path}: breaks the baseline schema at {place}: {error.message[:200]}"
@@ -105,6 +107,19 @@ def load_baseline(path: Path) -> Baseline | None:
     entries = [_entry(item) for item in data["entries"]]
     waivers = tuple(Waiver(**item) for item in data["waivers"])
     return Baseline(data["machine"], {entry.key: entry for entry in entries}, waivers)
+
+
+def _check_kind(data: Any, path: Path) -> None:  # noqa: ANN401 - any JSON
+    """Raise `BaselineError` for a file of something else, or of another version of the suite."""
+    if not isinstance(data, dict) or "entries" not in data or "benchmarks" in data:
+        msg = f"{path}: not a baseline; python -m bench baseline accept RUN RUN RUN --baseline FILE makes one of runs"
+        raise BaselineError(msg)
+    if data.get("schema") != SCHEMA:
+        msg = (
+            f"{path}: a baseline of another version of this suite (schema {data.get('schema')}, here {SCHEMA}): "
+            "measure and accept it anew (make baseline), or judge with that version"
+        )
+        raise BaselineError(msg)
 
 
 def save_baseline(baseline: Baseline, path: Path) -> None:

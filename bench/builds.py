@@ -39,6 +39,11 @@ class Builds:
         old, new = _weights(self.old), _weights(self.new)
         return self.apart**2 * sum((new[digest] - old[digest]) ** 2 for digest in old | new)
 
+    @property
+    def own(self) -> list[int]:
+        """Positions of the old runs of the build that all new ones are of; none where those are of several."""
+        return [index for index, digest in enumerate(self.old) if {digest} == set(self.new)]
+
 
 def _weights(digests: Sequence[str]) -> Counter[str]:
     """Return the weight that each build has in the median of runs: all of it where more than half are of that build."""

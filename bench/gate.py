@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bench.accuracy import Accuracy
+    from bench.change import Change
     from bench.entries import Baseline, BaselineEntry
     from bench.fingerprint import Differences
-    from bench.intervals import Change
     from bench.results import Row, Run
     from bench.speed import Speed
 

@@ -155,6 +155,11 @@ class Run:
     streams: tuple[Mapping[str, Any], ...] = ()
     """The figures of each case's stream, as `bench/stream/measure.py` writes them."""
 
+    @property
+    def half_failed(self) -> dict[str, str]:
+        """The cases that have a row and failed all the same, such as one whose stream did, with the reason."""
+        return {case: reason for case, reason in self.failed.items() if case in self.rows}
+
 
 def fps(samples_s: tuple[float, ...] | list[float], batch_size: int) -> float:
     """Return images per second by the median seconds per inference."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scipy.special import stdtrit
 
-from bench.intervals import Interval
+from bench.change import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

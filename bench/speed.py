@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.builds import builds_of
+from bench.case import parse_case
+from bench.change import ALPHA
 from bench.entries import speed
-from bench.intervals import ALPHA, compare
+from bench.intervals import compare
 from bench.limits import ANCHOR_FPS_DROP, LEAST_FPS_DROP, MAX_FPS_DROP, SPREADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from bench.change import Change, Interval
     from bench.entries import BaselineEntry
-    from bench.intervals import Change, Interval
     from bench.results import Run
     from bench.visits import Visit
 
@@ -72,7 +74,7 @@ def _in_blocks(visits: Sequence[Visit]) -> tuple[Visit, ...]:
     return tuple(visit.in_blocks() for visit in visits)
 
 
-def limit_of(change: Change, given: float | None) -> float:
+def limit_of(change: Change, given: float | None = None) -> float:
     """Return the loss of FPS a case may show: the one given, or what its machine's noise allows, 1 % to 5 %."""
     if given is not None:
         return given
@@ -102,7 +104,7 @@ def is_doubtful(change: Change, given: float | None = None) -> bool:
 def judge_speed(change: Change, entry: BaselineEntry, given: float | None = None) -> Speed:
     """Return what a case's change of speed means; `given` is a limit that someone set, as a share."""
     limit, interval = limit_of(change, given), change.interval
-    summary = words(entry.fps, interval)
+    summary = words(change, entry)
     if change.canary_drift > SPREADS * max(change.spread, LEAST_FPS_DROP):
         summary += f", on a machine whose canary was {math.expm1(change.canary_drift):.0%} slower"
     slower = f"{summary}, limit {-limit:.1%}" if is_slower(change, given) else None
@@ -118,12 +120,19 @@ def judge_speed(change: Change, entry: BaselineEntry, given: float | None = None
     return Speed(interval, summary, again)
 
 
-def words(old_fps: float, interval: Interval) -> str:
+def words(change: Change, entry: BaselineEntry) -> str:
     """Return a change of speed as a person reads it."""
+    interval = change.interval
     # Rounding first keeps a zero from being shown as a loss.
     ratio, low, high = (round(value - 1, 3) + 0.0 for value in (interval.ratio, interval.low, interval.high))
+    old_fps, runs = _old_fps(change, entry), len(entry.current.runs)
+    own = "" if change.old_runs == runs else f", against {change.old_runs} of {runs} runs, those of its own build"
     new_fps = old_fps * interval.ratio
-    return f"FPS {old_fps:.1f} -> {new_fps:.1f}, {ratio:+.1%} (99% interval {low:+.1%} to {high:+.1%})"
+    return f"FPS {old_fps:.1f} -> {new_fps:.1f}, {ratio:+.1%} (99% interval {low:+.1%} to {high:+.1%}){own}"
+
+
+def _old_fps(change: Change, entry: BaselineEntry) -> float:
+    return parse_case(entry.case).batch_size / change.old_s
 
 
 def _since_anchor(change: Change, entry: BaselineEntry) -> str | None:
@@ -135,9 +144,10 @@ def _since_anchor(change: Change, entry: BaselineEntry) -> str | None:
         # The runs may be of the present record's build and the anchor of another.
         luck = max(replace(change.builds, old=engines).variance - change.builds.variance, 0.0)
     high = math.exp(-change.slowdown + change.reach(0.995) * math.sqrt(change.error**2 + luck))
-    ratio = entry.fps * high / first
+    old_fps = _old_fps(change, entry)
+    ratio = old_fps * high / first
     if 1 - ratio <= ANCHOR_FPS_DROP:
         return None
-    now = entry.fps * change.interval.ratio
+    now = old_fps * change.interval.ratio
     since = f"since the anchor of {entry.anchor.accepted.when[:10]}"
     return f"FPS {first:.1f} -> {now:.1f} {since}, {now / first - 1:+.1%}, limit {-ANCHOR_FPS_DROP:.0%}"

@@ -7,9 +7,9 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from bench.intervals import Interval
+    from bench.change import Interval
 
 
 class Status(str, Enum):
@@ -58,3 +58,19 @@ def exit_status(verdicts: Iterable[Verdict], *, strict: bool = False) -> int:
     if found & (BAD | STRICT if strict else BAD):
         return 1
     return 2 if Status.NOT_COMPARABLE in found or not found else 0
+
+
+def conclusion(verdicts: Sequence[Verdict], *, strict: bool = False) -> str:
+    """Return in a line what the exit status says of these verdicts, and of how many of them."""
+    cases = sum(verdict.status is not Status.SKIPPED for verdict in verdicts)
+    bad, unlike, unsure = (
+        sum(verdict.status in group for verdict in verdicts) for group in (BAD, {Status.NOT_COMPARABLE}, STRICT)
+    )
+    if bad or (strict and unsure):
+        found = [f"{bad} of {cases} cases regressed, failed or vanished"] if bad else []
+        found += [f"{unsure} of {cases} INCONCLUSIVE or without a baseline"] if strict and unsure else []
+        return f"The gate failed: {' and '.join(found)}."
+    if unlike or not verdicts:
+        return f"The gate could not judge: {unlike} of {cases} cases cannot be compared."
+    left = f", {unsure} of {cases} INCONCLUSIVE or without a baseline" if unsure else ""
+    return f"The gate passed: none of {cases} cases regressed, failed or vanished{left}."

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.accuracy import target_mean
+from bench.change import ALPHA
 from bench.entries import Acceptance, entries_of
 from bench.fingerprint import differences, surroundings
-from bench.intervals import ALPHA
 from bench.judged_runs import read_alike
 from bench.results import RunFileError
-from bench.speed import changes, words
+from bench.speed import changes, limit_of, words
 
 if TYPE_CHECKING:
     import argparse
 
-    from bench.intervals import Change
+    from bench.change import Change
     from bench.results import Run
 
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     for case in common:
         before, after = (target_mean(each[0].rows[case].info["dice_fp32"]["per_image"]) for each in (old, new))
         dice = f"Dice {before:.4f} -> {after:.4f}"
-        print(f"{case:32} {words(entries[case].fps, found[case].interval)}, {_sure(found[case])}; {dice}")
+        print(f"{case:32} {words(found[case], entries[case])}, {_sure(found[case])}; {dice}")
     for case in sorted({case for each in (*old, *new) for case in each.rows} - set(common)):
         print(f"{case:32} not in every run")
     rebuilt = sum(found[case].apart > 0 for case in common)
@@ -66,9 +66,12 @@ def _b(options: argparse.Namespace) -> list[Path]:
 
 
 def _sure(change: Change) -> str:
-    if change.p_slower < ALPHA:
-        return "slower"
-    return "faster" if change.p_faster < ALPHA else "no sure difference"
+    """Return what chance does not explain, and whether it is as much as the gate would call a change."""
+    if min(change.p_slower, change.p_faster) >= ALPHA:
+        return "no sure difference"
+    which, limit = "slower" if change.p_slower < ALPHA else "faster", limit_of(change)
+    small = abs(change.interval.ratio - 1) <= limit
+    return f"{which} by less than the gate's limit of {limit:.1%}" if small else which
 
 
 def _print_surroundings(old: Run, new: Run) -> None:

@@ -56,10 +56,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"- {line}")
     if not verdicts:
         return _cannot("the run holds no case", options)
+    for case, why in found.half_failed.items():
+        print(f"- {case} was timed, and failed in another way: {why}")
     if options.annotate:
         path = None if options.against else _path(options, found)
-        print("\n".join(github(verdicts, path, _ROOT, strict=options.strict)))
-    return exit_status(verdicts, strict=options.strict)
+        lines = github(verdicts, path, _ROOT, strict=options.strict)
+        lines += [command("error", f"FAILED {case}", why) for case, why in found.half_failed.items()]
+        print("\n".join(lines))
+    return 1 if found.half_failed else exit_status(verdicts, strict=options.strict)
 
 
 def _cannot(why: str, options: argparse.Namespace) -> int:
@@ -79,6 +83,9 @@ def _baseline(options: argparse.Namespace, found: Run) -> Baseline | None:
     """Return what to judge against: the runs named, the file named, or the machine's own, None where it has none."""
     if options.against:
         runs = read_alike(options.against)
+        if found.suite["checksum"] in {run.suite["checksum"] for run in runs}:
+            msg = f"{options.run}: also given to --against: a run judged against itself cannot differ"
+            raise RunFileError(msg)
         common = set.intersection(*(set(run.rows) for run in runs))
         first = runs[0]
         entries = entries_of(runs, Acceptance("", "", "", ""), sorted(common))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.arguments import share
+from bench.arguments import file_to_write, share
 from bench.baseline import FOLDER, BaselineError, load_baseline
 from bench.gate import judge_run
 from bench.page.facts import Judged, Limits, facts
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--baseline", type=Path, metavar="FILE", help="judge by it (default: the one of the machine each run names)")
     add("--max-fps-drop", type=share, metavar="SHARE", help="allowed loss of FPS, as python -m bench gate has it")
     add("--history", type=Path, metavar="DIR", help="folder of earlier runs, such as pytest-benchmark's .benchmarks")
-    add("--out", type=Path, required=True, metavar="FILE", help="report.html or report.md")
+    add("--out", type=file_to_write, required=True, metavar="FILE", help="report.html or report.md")
     add("--min-dice", type=float, metavar="D", help="recommend no engine whose worst image is below")
     add("--max-latency-ms", type=float, metavar="MS", help="recommend no engine slower for a batch")
     add("--max-memory", type=float, metavar="MIB", help="recommend no engine that takes more memory")

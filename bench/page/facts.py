@@ -56,7 +56,7 @@ def facts(
     undecided = sum(verdict.status in _UNDECIDED for each in judged for verdict in each.verdicts)
     if undecided:
         told += f", {undecided} could not be decided"
-    half = sum(len(_half_failed(each.run)) for each in judged)
+    half = sum(len(each.run.half_failed) for each in judged)
     if half:
         told += f", {half} failed in another way"
     outcome = next(kind for kind in ("bad", "open", "good") if any(run.outcome == kind for run in runs))
@@ -151,16 +151,11 @@ def _attention(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         notes.append('No case has a baseline to be judged by yet: make baseline REASON="the first" stores one.')
     elif new:
         notes.append(f"No baseline holds {', '.join(new)}.")
-    notes += [f"{case} was timed, and failed in another way: {run.failed[case]}" for case in _half_failed(run)]
+    notes += [f"{case} was timed, and failed in another way: {why}" for case, why in run.half_failed.items()]
     partial = [each["case"] for each in run.streams if each["partial"]]
     notes += [f"The stream of {case} was interrupted: its figures are of what was done." for case in partial]
     notes += [line for line in map(limit, run.streams) if line]
     return tuple(dict.fromkeys([*notes, *findings(run, verdicts), *remarks(run)]))
-
-
-def _half_failed(run: Run) -> list[str]:
-    """Return the cases that have a row and failed all the same, such as one whose stream did."""
-    return [case for case in run.failed if case in run.rows]
 
 
 def _headline(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, str]:
@@ -172,7 +167,7 @@ def _headline(run: Run, verdicts: Sequence[Verdict]) -> tuple[str, str]:
     bad, undecided = (sum(counts[status] for status in group) for group in (BAD, _UNDECIDED))
     if bad:
         return f"{bad} of {len(verdicts)} cases regressed, failed or vanished ({told}).", "bad"
-    half = _half_failed(run)
+    half = run.half_failed
     if half:
         return f"No regression found ({told}), but {', '.join(half)} failed in another way.", "bad"
     if undecided:
@@ -191,7 +186,8 @@ def _against(run: Run, baseline: Baseline | None) -> str:
     if not entries:
         return "Judged by the floors of each precision alone: no baseline was there."
     latest = max((entry.current.accepted for entry in entries), key=lambda each: each.when)
-    return f"Judged by the baseline that {latest.who} accepted on {latest.when[:10]} ({latest.why})."
+    why = latest.why or "no reason given"
+    return f"Judged by the baseline that {latest.who} accepted on {latest.when[:10]} ({why})."
 
 
 def _repeat(run: Run) -> tuple[tuple[str, str], ...]:

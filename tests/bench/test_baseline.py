@@ -13,7 +13,7 @@ from bench.accept import waived
 from bench.baseline import FOLDER, Baseline, BaselineError, load_baseline, save_baseline
 from bench.entries import Acceptance, Record, Waiver, entries_of
 from models.network import load_network
-from tests.bench.runs import MACHINE, baseline_of, row_json, run_of, write
+from tests.bench.runs import MACHINE, baseline_of, row_json, run_json, run_of, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,6 @@ def _run(**changes: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda data: data.update(schema=1), "schema"),
         (lambda data: data.pop("checksum"), "its top level"),
         (lambda data: data.pop("machine"), "its top level"),
         (lambda data: data.update(extra=1), "its top level"),
@@ -130,6 +129,25 @@ def test_file_that_was_changed_by_hand_is_refused(tmp_path: Path, two: Baseline,
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(BaselineError, match=r"machine\.json: its checksum does not match what it holds"):
+        load_baseline(path)
+
+
+@pytest.mark.parametrize("schema", [1, 3])
+def test_file_of_another_version_of_the_suite_is_told_as_one_with_what_to_do(
+    tmp_path: Path, two: Baseline, schema: int
+) -> None:
+    path = tmp_path / "machine.json"
+    save_baseline(two, path)
+    write(path, {**json.loads(path.read_text()), "schema": schema, "new": True})
+    told = rf"another version of this suite \(schema {schema}, here 2\): measure and accept it anew \(make baseline\)"
+    with pytest.raises(BaselineError, match=told):
+        load_baseline(path)
+
+
+@pytest.mark.parametrize("data", [[], {}, run_json(row_json(INT8))])
+def test_file_of_something_else_such_as_a_run_is_told_as_no_baseline(tmp_path: Path, data: object) -> None:
+    path = write(tmp_path / "machine.json", data)
+    with pytest.raises(BaselineError, match=r"not a baseline; python -m bench baseline accept RUN RUN RUN"):
         load_baseline(path)
 
 

@@ -12,8 +12,9 @@ import pytest
 from bench.__main__ import main
 from bench.builds import Builds, builds_of
 from bench.case import parse_case
+from bench.change import ALPHA
 from bench.gate import Status, judge_run
-from bench.intervals import ALPHA, compare
+from bench.intervals import compare
 from bench.limits import BUILD_FREEDOM, BUILD_SPREAD, BUILD_SPREADS
 from bench.speed import ENOUGH_RUNS, changes, is_slower, is_undecided
 from bench.visits import Visit
@@ -22,8 +23,9 @@ from tests.bench.runs import baseline_of, row_json, run_json, run_of, scores, st
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.change import Change
     from bench.entries import BaselineEntry
-    from bench.intervals import Change, Matrix
+    from bench.figures import Matrix
 
 CASES = [f"case{index}" for index in range(20)]
 TRT = "tensorrt-int8-b1"
@@ -216,8 +218,10 @@ def test_luck_of_the_anchor_s_build_is_no_loss_since_it(anchor: str, status: Sta
 
 def test_build_that_the_baseline_knows_is_not_called_another() -> None:
     rows = [row_json(TRT, engine_digest=each) for each in "aabbcc"]
-    baseline = stored([run_of(row) for row in rows], (1.0, 1.001, 1.002, 1.003, 1.004, 1.005))
-    (found,) = judge_run(run_of(row_json(TRT, 80.0, engine_digest="a")), baseline)
+    # Runs so far apart that two of a build would say less than all six.
+    baseline = stored([run_of(row) for row in rows], (0.95, 1.05, 0.96, 1.04, 0.97, 1.03))
+    (found,) = judge_run(run_of(row_json(TRT, 50.0, engine_digest="a")), baseline)
+    assert found.evidence.startswith("FPS 100.1 -> 50.0, -50.0%")  # the median of all six
     assert "; one of the baseline's 3 builds: builds lie 0.7% apart (standard deviation)" in found.evidence
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.gate import BAD, Status, Verdict, findings, judge_run
-from bench.status import exit_status
+from bench.status import conclusion, exit_status
 from tests.bench.runs import GOOD, MACHINE, baseline_of, row_json, run_of, scores, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +72,30 @@ def test_exit_status_says_bad_before_not_comparable_before_strict() -> None:
     for bad in BAD:
         assert status(Status.NOT_COMPARABLE, bad) == 1
     assert status(Status.INCONCLUSIVE, strict=True) == status(Status.NO_BASELINE, strict=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "strict", "told"),
+    [
+        (["PASS", "SKIPPED"], True, "The gate passed: none of 1 cases regressed, failed or vanished."),
+        (
+            ["PASS", "INCONCLUSIVE"],
+            False,
+            "passed: none of 2 cases regressed, failed or vanished, 1 of 2 INCONCLUSIVE",
+        ),
+        (["PASS", "NO_BASELINE"], True, "The gate failed: 1 of 2 INCONCLUSIVE or without a baseline."),
+        (["MISSING", "REGRESSION", "NOT_COMPARABLE"], False, "failed: 2 of 3 cases regressed, failed or vanished."),
+        (["FAILED", "INCONCLUSIVE"], True, "1 of 2 cases regressed, failed or vanished and 1 of 2 INCONCLUSIVE"),
+        (["PASS", "NOT_COMPARABLE"], True, "The gate could not judge: 1 of 2 cases cannot be compared."),
+        ([], False, "The gate could not judge: 0 of 0 cases"),
+    ],
+)
+def test_conclusion_says_what_the_exit_status_does(found: list[str], told: str, *, strict: bool) -> None:
+    verdicts = [Verdict("x", Status(each), "") for each in found]
+    said = conclusion(verdicts, strict=strict)
+    assert told in said
+    word = said.removeprefix("The gate ").partition(":")[0]
+    assert exit_status(verdicts, strict=strict) == ["passed", "failed", "could not judge"].index(word)
 
 
 def test_case_without_a_stored_one_has_no_baseline() -> None:

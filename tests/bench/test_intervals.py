@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 from scipy.special import polygamma, stdtr
 from scipy.stats import ttest_ind
 
-from bench.intervals import ALPHA, TAIL, compare, holm, median_variance, tail_freedom
-from bench.variances import inverse_trigamma, moderated
+from bench.change import ALPHA
+from bench.intervals import TAIL, compare, holm, tail_freedom
+from bench.variances import inverse_trigamma, median_variance, moderated
 from bench.visits import Visit, block_medians
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.intervals import Matrix
+    from bench.figures import Matrix
 
 CASES = [f"case{index}" for index in range(20)]
 
@@ -125,6 +127,25 @@ def test_drift_of_the_canary_or_scatter_of_the_rounds_widens_the_interval(canary
     assert (shaken.interval.high > quiet.interval.high) == (canary >= 0.01)
     assert (shaken.interval.low < quiet.interval.low) == (canary <= 0.01)
     assert (shaken.worst_loss > quiet.worst_loss) == (canary <= 0.01)
+
+
+def bare(run: Matrix) -> Matrix:
+    """Return a run beside which no canary was timed."""
+    return {case: [replace(visit, canary_s=None) for visit in found] for case, found in run.items()}
+
+
+def test_canary_that_some_runs_were_not_timed_beside_says_nothing_of_the_others() -> None:
+    old = [run_of([0.01 * part] * 20, 0.02) for part in (0.999, 1.0, 1.001)]
+    new = [run_of([0.0105, *[0.01] * 19], 0.01)] * 3
+    neither = compare([bare(run) for run in old], [bare(run) for run in new], CASES)
+    assert neither["case0"].p_slower < ALPHA
+    assert neither["case0"].canary_drift == 0
+    for sides in (
+        (old, [bare(run) for run in new]),
+        ([bare(run) for run in old], new),
+        (old, [*new[:2], bare(new[2])]),
+    ):
+        assert compare(*sides, CASES) == neither
 
 
 @pytest.mark.parametrize(("canary", "slower", "faster"), [(0.0093, True, False), (0.0107, False, True)])

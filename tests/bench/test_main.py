@@ -135,31 +135,30 @@ def test_run_can_be_judged_against_other_runs(tmp_path: Path, stored: Path, caps
     assert "FPS 200.0 -> 100.0, -50.0%" in capsys.readouterr().out
 
 
+def test_case_that_was_timed_and_failed_all_the_same_fails_the_gate_as_it_failed_the_session(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "run.json", run_json(row_json(INT8), failed={INT8: "its stream broke"}))
+    assert main(["gate", str(run), "--annotate", "github"]) == 1
+    verdict, said, annotated = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("PASS ")
+    assert said == f"- {INT8} was timed, and failed in another way: its stream broke"
+    assert annotated == f"::error title=FAILED {INT8}::its stream broke"
+
+
+def test_run_is_not_judged_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, other = (write(tmp_path / f"{fps}.json", run_json(row_json(INT8, fps=fps))) for fps in (100.0, 101.0))
+    copy = write(tmp_path / "copy.json", run_json(row_json(INT8)))
+    assert main(["gate", str(run), "--against", str(other), str(copy)]) == 2
+    told = f"cannot judge: {run}: also given to --against: a run judged against itself cannot differ\n"
+    assert capsys.readouterr() == ("", told)
+
+
 @pytest.mark.parametrize("limit", ["--min-dice=98", "--min-dice=nan", "--max-latency-ms=-1", "--max-memory=nan"])
 def test_limit_that_means_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str) -> None:
     run = write(tmp_path / "run.json", run_json(row_json(INT8)))
     assert main(["report", str(run), limit, "--out", str(tmp_path / "report.md")]) == 2
     assert f"cannot report: {limit.replace('=', ' ')}: must be" in capsys.readouterr().err
-
-
-def test_two_runs_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a = write(tmp_path / "a.json", run_json(row_json(INT8), row_json("torch-fp32-b1")))
-    other = run_json(row_json(INT8, fps=50.0, versions={"openvino": "2.0"}), machine={**MACHINE, "driver": "9"})
-    b = write(tmp_path / "b.json", other)
-    assert main(["compare", str(a), str(b)]) == 0
-    text = capsys.readouterr().out
-    assert "- driver None -> 9" in text
-    assert "- openvino 1.0 -> 2.0" in text
-    assert "FPS 100.0 -> 50.0, -50.0%" in text
-    assert ", slower; Dice 0.9923 -> 0.9923" in text
-    assert "not in every run" in text
-    assert "one process each" in text
-    b.write_text(b.read_text()[:-9])
-    assert main(["compare", str(a), str(b)]) == 2
-    c = write(tmp_path / "c.json", run_json(row_json("onnxruntime-fp32-b1")))
-    capsys.readouterr()
-    assert main(["compare", str(a), str(c)]) == 2
-    assert capsys.readouterr().err == "cannot compare: the runs share no case\n"
 
 
 def test_help_lists_every_command_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
 "use strict";
+document.documentElement.classList.add("live");
 for (const table of document.querySelectorAll("table.cases")) {
   const body = table.tBodies[0], tools = table.closest("section").querySelector(".tools");
   const rows = [...body.rows], input = tools.querySelector("input"), shown = tools.querySelector("output");

@@ -65,9 +65,16 @@ def visit(
     file: Path,
     size: tuple[int, int] = DESKTOP,
     scheme: Literal["light", "dark"] = "light",
+    *,
+    scripts: bool = True,
 ) -> Iterator[Visit]:
     """Open a file as a person would; when done, fail if it wrote to the console or asked for anything but itself."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True)
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        offline=True,
+        java_script_enabled=scripts,
+    )
     try:
         page = context.new_page()
         page.set_default_timeout(10_000)

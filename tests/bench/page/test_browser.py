@@ -137,6 +137,15 @@ def test_hostile_names_are_shown_as_they_are_and_do_nothing(browser: Browser, tm
         assert any(HOSTILE in tip for tip in tips)
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_only_a_script_can_do_is_offered_where_one_runs(browser: Browser, rich: Path, *, scripts: bool) -> None:
+    with visit(browser, rich, scripts=scripts) as found:
+        for offered in ("input[type=search]", ".zoom button.in", ".zoom output", "text=Click a picture to zoom in"):
+            assert found.page.locator(offered).first.is_visible() is scripts, offered
+        for told in ("text=Differences:", ".strip strong", ".pane img", "table.cases td"):
+            assert found.page.locator(told).first.is_visible(), told
+
+
 def test_fleet_has_a_column_per_machine(browser: Browser, tmp_path: Path) -> None:
     gpu = {**MACHINE, "id": "h200", "gpu": "NVIDIA H200"}
     with visit(browser, written(tmp_path, rich_run(), run_of(row_json(INT8), machine=gpu))) as found:
