@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         "images": str(options.images.resolve()),
     }  # fmt: skip
     with only_writer(options.out):
-        return _fill(options, paths, source, case, MaskFolder(options.out, record))
+        return _fill(options, len(paths), source, case, MaskFolder(options.out, record, paths))
 
 
 def _check_places(options: argparse.Namespace) -> None:
@@ -123,17 +123,20 @@ def _check_places(options: argparse.Namespace) -> None:
         raise FolderError(msg)
 
 
-def _fill(options: argparse.Namespace, paths: list[Path], source: NetworkSource, case: Case, folder: MaskFolder) -> int:
+def _fill(options: argparse.Namespace, count: int, source: NetworkSource, case: Case, folder: MaskFolder) -> int:
     """Write the masks that a folder lacks."""
-    folder.tidy()
-    left = [path for path in paths if not folder.mask_of(path.name).exists()]
+    left = folder.left
     if not left:
-        print(f"{options.out}: all {len(paths)} masks are there already")
+        print(f"{options.out}: all {count} masks are there already")
         return 0
-    if len(left) < len(paths):
-        print(f"{options.out}: {len(paths) - len(left)} masks are there already, {len(left)} are left")
+    if len(left) < count:
+        print(f"{options.out}: {count - len(left)} masks are there already, {len(left)} are left")
+    if folder.outdated:
+        why = f"of images that were replaced or touched since, or that {RECORD} does not list"
+        print(f"{options.out}: {len(folder.outdated)} masks are {why}: they are made again")
     with open_engine(source, case) as opened:
         check_label(case, opened.engine)
+        folder.begin()
         row = _stream(options, opened, FileImages(left, source.image_size, bits=options.bits), folder, source)
     _tell(row, options)
     return INTERRUPTED if row["partial"] else 1 if row["bad_images"] else 0
