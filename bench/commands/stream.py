@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import torch
 from rich.console import Console
 
+from bench.arguments import add_engine_place
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names, why_not
-from bench.cache import DEFAULT_ROOT, Cache, CacheError
+from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
@@ -63,19 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="skip",
         help="leave it out and name it, or end (default: %(default)s)",
     )
-    add(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where engines run (default: a GPU if there is one, here %(default)s)",
-    )
-    add(
-        "--cache-dir",
-        type=Path,
-        default=DEFAULT_ROOT,
-        metavar="DIR",
-        help="where engines are kept (default: .bench_cache)",
-    )
+    add_engine_place(parser)
     add("--plain", action="store_true", help="run the plain loop as well, to compare")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
 

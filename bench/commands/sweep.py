@@ -7,12 +7,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import torch
 from rich.console import Console
 
 from bench import arguments, sweep_file
 from bench.backend import names
-from bench.cache import DEFAULT_ROOT, Cache
+from bench.cache import Cache
 from bench.case import PRECISIONS, Case
 from bench.machine import runtimes
 from bench.page.sweeps import as_file
@@ -53,19 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="FILE", help="as in the benchmarks")
     add("--image-size", type=arguments.count, default=512, metavar="N", help="pixels a side (default: %(default)s)")
     add("--seconds", type=arguments.positive, default=2.0, help="seconds of timing per case (default: %(default)s)")
-    add(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where engines run (default: a GPU if there is one, here %(default)s)",
-    )
-    add(
-        "--cache-dir",
-        type=Path,
-        default=DEFAULT_ROOT,
-        metavar="DIR",
-        help="where engines are kept (default: .bench_cache)",
-    )
+    arguments.add_engine_place(parser)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--json", type=arguments.file_to_write, metavar="FILE", help="write the figures there, after every case"
