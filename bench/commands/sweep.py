@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure every case in turn, or show stored ones; 2 when something given is wrong, 130 after Ctrl-C."""
     status = 0
     try:
+        _check_plot(options)
         if options.stored:
             if options.append:
                 msg = "--append adds to what --json FILE measures, and --from measures nothing"
@@ -93,6 +94,14 @@ def run(options: argparse.Namespace) -> int:
     for reason, lines in sweep_file.ended(data).items():
         print(f"- {', '.join(lines)}: {reason}")
     return status
+
+
+def _check_plot(options: argparse.Namespace) -> None:
+    """Raise `ValueError` where the plot would replace figures that it is made of."""
+    figures = options.stored or [options.json]
+    if options.plot and options.plot.resolve() in [path.resolve() for path in figures]:
+        msg = f"--plot {options.plot}: the figures are in this file; give the plot another name"
+        raise ValueError(msg)
 
 
 def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -123,6 +132,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
                 source, [Case(backend, precision, size) for size in sizes], roofline, data, save, options.seconds
             )
     except KeyboardInterrupt:
+        if data["sessions"][-1]["cases"]:
+            save()  # It may have been the last one that was interrupted.
         held = f"{options.json} holds what was measured; with --append the same command goes on"
         print(f"interrupted: {held if data['sessions'][-1]['cases'] else 'nothing was measured'}", file=sys.stderr)
         return data, INTERRUPTED
