@@ -32,9 +32,10 @@ REFUSED = {
     "is not a whole number from 1": [
         "ab --image-size=0", "ab --prove=-1", "faults --image-size=x", "faults --images=0", "ranges --images=0",
         "ranges --image-size=1.5", "ranges --swap=-1", "ranges --top=0", "selftest --baseline-runs=-1",
-        "selftest --runs=0", "selftest --trials=0", "sweep --batch-sizes=0,2", "sweep --batch-sizes=1,x",
-        "sweep --image-size=0", "trace --batch-sizes=0", "trace --image-size=0", "trace --passes=0", "trace --runs=0",
-        "variants --batch-size=0", "variants --image-size=0", "variants --turns=0",
+        "selftest --runs=0", "selftest --trials=0", "stream --batch-size=0", "sweep --batch-sizes=0,2",
+        "sweep --batch-sizes=1,x", "sweep --image-size=0", "trace --batch-sizes=0", "trace --image-size=0",
+        "trace --passes=0", "trace --runs=0", "variants --batch-size=0", "variants --image-size=0",
+        "variants --turns=0",
     ],
     "is not a number above 0": [
         "ab --budget=-5", "ab --budget=nan", "ab --margin=0", "sweep --seconds=-1", "sweep --seconds=inf",
@@ -42,10 +43,10 @@ REFUSED = {
     ],
     "is not a share between 0 and 1": ["ab --margin=3", "gate --max-fps-drop=1", "report --max-fps-drop=1"],
     "there is no folder gone": [
-        "ranges --json=gone/x", "selftest --out=gone/x", "sweep --json=gone/x", "sweep --plot=gone/x",
-        "variants --json=gone/x",
+        "ranges --json=gone/x", "selftest --out=gone/x", "stream --json=gone/x", "sweep --json=gone/x",
+        "sweep --plot=gone/x", "variants --json=gone/x",
     ],
-    "this is a folder; name a file to write": ["sweep --plot=.", "variants --json=."],
+    "this is a folder; name a file to write": ["stream --json=.", "sweep --plot=.", "variants --json=."],
 }  # fmt: skip
 
 

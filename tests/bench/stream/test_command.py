@@ -220,12 +220,9 @@ def test_two_streams_never_write_to_one_folder_at_once(place: Place, capsys: pyt
     [
         ("--out=calibration", "it holds PNG files and no stream.json"),
         ("--out=images", "--out images: masks have the images' names, and would be taken for images"),
-        ("--batch-size=0", "--batch-size 0: a whole number from 1"),
         ("--images=nowhere", "there is no such folder"),
         ("--precision=tf32", "OpenVINO runs"),
         ("--model=nothing.here:make", "cannot import"),
-        ("--json=nowhere/run.json", "--json nowhere/run.json: there is no folder nowhere"),
-        ("--json=.", "--json .: this is a folder"),
         ("--cache-dir=tinynet.py", "tinynet.py: the cache cannot be written (Not a directory)"),
     ],
 )
