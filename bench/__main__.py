@@ -48,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     except CacheError as error:
         sys.stderr.write(f"{told}: {error}\n")
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        # A library whose import Ctrl-C meets may fail with an error of its own.
+        if isinstance(error, ImportError) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         sys.stderr.write(f"stopped: {told}\n")
         return INTERRUPTED
 

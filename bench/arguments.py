@@ -1,10 +1,14 @@
-"""What the commands' options take: types for `argparse`, which names the option that a refused value was given to."""
+"""What the commands' options take: types for `argparse`, which names the option that a refused value was given to.
+
+And options that several commands share.
+"""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
+from bench.cache import DEFAULT_ROOT
 from bench.outputs import unwritable
 
 
@@ -49,3 +53,33 @@ def file_to_write(text: str) -> Path:
         msg = f"{text}: {fault}"
         raise ArgumentTypeError(msg)
     return path
+
+
+def device(text: str) -> str:
+    """Return where engines run, for `auto` on a GPU if there is one; `ArgumentTypeError` for one that is not there."""
+    import torch  # noqa: PLC0415 - commands without engines do without torch, and `--help` need not wait for it
+
+    there = torch.cuda.is_available()
+    if text == "cuda" and not there:
+        built = "this PyTorch is a CPU build" if torch.version.cuda is None else "the driver shows PyTorch no GPU"
+        msg = f"no CUDA device ({built})"
+        raise ArgumentTypeError(msg)
+    return text if text != "auto" else "cuda" if there else "cpu"
+
+
+def add_engine_place(parser: ArgumentParser) -> None:
+    """Add the options that say where engines run and where they are kept."""
+    parser.add_argument(
+        "--device",
+        type=device,
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where engines run (default: %(default)s, a GPU if there is one)",
+    )
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="where engines are kept (default: .bench_cache)",
+    )

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.backend import load_backend
+from bench.backend import OutOfMemoryError, load_backend
 from bench.machine import this_machine
 from bench.memory import PeakMemory, release
 from bench.source import source_digest
@@ -58,6 +58,8 @@ def open_engine(
 ) -> Iterator[OpenEngine]:
     """Build or find the case's engine, load it, and release it at the end of the block.
 
+    Arrays beside the engine that do not fit raise `OutOfMemoryError` as an engine does, those inside the block too.
+
     Another `backend` than the case's own builds it another way, and its files lie under `name`.
     """
     maker = backend or load_backend(case.backend)
@@ -68,26 +70,36 @@ def open_engine(
         release(source.device)
         maker.build(source, case, folder)
 
-    entry = source.cache.entry("engine", label, engine_key(maker, source, case), build)
-    memory = PeakMemory(source.device)
-    watch = Stopwatch()
-    engine = maker.load(source, case, entry.folder)
+    with _memory_errors(case):
+        entry = source.cache.entry("engine", label, engine_key(maker, source, case), build)
+        memory = PeakMemory(source.device)
+        watch = Stopwatch()
+        engine = maker.load(source, case, entry.folder)
+        try:
+            load_s = watch.elapsed_s
+            memory.sample()
+            yield OpenEngine(
+                case,
+                engine,
+                entry.build_s,
+                load_s,
+                entry.built,
+                memory,
+                maker.versions(),
+                entry.folder,
+                entry.digest,
+            )
+        finally:
+            engine.close()
+
+
+@contextmanager
+def _memory_errors(case: Case) -> Iterator[None]:
     try:
-        load_s = watch.elapsed_s
-        memory.sample()
-        yield OpenEngine(
-            case,
-            engine,
-            entry.build_s,
-            load_s,
-            entry.built,
-            memory,
-            maker.versions(),
-            entry.folder,
-            entry.digest,
-        )
-    finally:
-        engine.close()
+        yield
+    except MemoryError as error:
+        msg = f"out of memory at batch {case.batch_size} ({error})"
+        raise OutOfMemoryError(msg) from error
 
 
 @contextmanager

@@ -36,7 +36,6 @@ _STREAMS = (
     "of engine: these FPS over those of the engine alone, timed just before and after. Cold start: load, warm-up and "
     "first batch, of which the seconds hold the first batch alone."
 )
-_PLACES = {"memory": "memory", "png": "PNG files"}
 
 
 class TablesError(ValueError):
@@ -92,7 +91,7 @@ def _group(group: Group) -> str:
         parts.append(_SCHEMES + (_SOURCES if len(sources) > 1 else "") + _TERMS)
         parts += ["\n".join(_speed_table(sources)), "\n".join(_cost_table(sources))]
     for place in dict.fromkeys(key[1] for source in sources for key in source.streams):
-        parts.append(f"Streams of images from {_PLACES.get(place, place)}. {_STREAMS}")
+        parts.append(f"Streams of images from {place}. {_STREAMS}")
         parts.append("\n".join(_streams_table(sources, place)))
     notes = [inert(note) for note in group.remarks()]
     left_out = [f"{', '.join(names)} ({reason})" for reason, names in group.not_run().items()]

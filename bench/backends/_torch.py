@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 _AMPERE = 8
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_IN_GIB = {"GiB": 1, "MiB": 2**10, "bytes": 2**30}
 
 
 def unsupported(case: Case, device: str) -> str | None:
@@ -174,12 +175,12 @@ def memory_errors(case: Case) -> Iterator[None]:
         yield
     except RuntimeError as error:
         # What runs out while torch.compile compiles comes as a compiler's error that names it, and what runs out beside
-        # PyTorch's own allocator, as for page-locked memory or a CUDA graph, as CUDA's error.
-        named = ("OutOfMemoryError: ", "CUDA error: out of memory")
+        # PyTorch's own allocator, as for page-locked memory or a CUDA graph, as CUDA's error. A CPU's has no class.
+        named = ("OutOfMemoryError: ", "CUDA error: out of memory", "DefaultCPUAllocator: ")
         if not isinstance(error, torch.OutOfMemoryError) and not any(name in str(error) for name in named):
             raise
-        asked = re.search(r"Tried to allocate ([\d.]+) (GiB|MiB)", str(error))
-        wanted = float(asked[1]) / (1 if asked[2] == "GiB" else 2**10) if asked else 0.0
+        asked = re.search(r"[Tt]ried to allocate ([\d.]+) (GiB|MiB|bytes)", str(error))
+        wanted = float(asked[1]) / _IN_GIB[asked[2]] if asked else 0.0
         needed = torch.cuda.memory_allocated() / 2**30 + wanted
         torch.cuda.empty_cache()
         msg = f"out of memory at batch {case.batch_size} (needs about {needed:.1f} GiB or more)"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import statistics
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +13,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as opset
 
-from bench.backend import as_batch
+from bench.backend import OutOfMemoryError, as_batch
 from bench.backends._onnx import cpu_graph, multiply_adds, shares
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _CAPABILITIES = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _FORMATS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 _PRODUCTS = {"FullyConnected", "MatMul"}
 """Layers that OpenVINO runs a product as."""
+_RAN_OUT = re.compile(r"Failed to allocate (\d+) bytes|std::bad_alloc")
 
 
 def supports(case: Case, device: str) -> str | None:
@@ -62,13 +65,15 @@ def build(source: Source, case: Case, folder: Path) -> None:
     core = _core()
     model = core.read_model(source.graph(recipe(case, source.device)["graph"]))
     model.reshape({model.inputs[0]: ov.PartialShape([case.batch_size, 1, *source.image_size])})
-    compiled = core.compile_model(model, "CPU", _config(source, case))
-    (folder / "engine.blob").write_bytes(compiled.export_model().getvalue())
+    with _memory_errors(case.batch_size):
+        compiled = core.compile_model(model, "CPU", _config(source, case))
+        (folder / "engine.blob").write_bytes(compiled.export_model().getvalue())
 
 
 def load(source: Source, case: Case, folder: Path) -> Engine:
     """Return the compiled model from its blob, run once."""
-    return _Engine(source, case, folder / "engine.blob")
+    with _memory_errors(case.batch_size):
+        return _Engine(source, case, folder / "engine.blob")
 
 
 def product(arithmetic: str, device: str, threads: int, extent: int) -> Callable[[], object] | None:
@@ -134,6 +139,10 @@ class _Engine:
 
     def layer_times(self) -> dict[str, float]:
         """Return the seconds of each layer in one inference, from a second copy of the engine that counts them."""
+        with _memory_errors(len(self._input.data)):
+            return self._layer_times()
+
+    def _layer_times(self) -> dict[str, float]:
         counting = _core().import_model(Path(self._blob).read_bytes(), "CPU", {**self._options, "PERF_COUNT": "YES"})
         request = counting.create_infer_request()
         request.set_input_tensor(self._input)
@@ -147,6 +156,20 @@ class _Engine:
     def close(self) -> None:
         """Release the compiled model."""
         self._request = self._compiled = self._input = None
+
+
+@contextmanager
+def _memory_errors(batch_size: int) -> Iterator[None]:
+    """Turn OpenVINO's failed allocations into `OutOfMemoryError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        asked = _RAN_OUT.search(str(error))
+        if asked is None:
+            raise
+        needs = f"needs about {int(asked[1]) / 2**30:.1f} GiB more" if asked[1] else asked[0]
+        msg = f"out of memory at batch {batch_size} ({needs})"
+        raise OutOfMemoryError(msg) from error
 
 
 @cache

@@ -21,12 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print it; 2 when the file holds none."""
     try:
-        found = json.loads(options.run.read_text(encoding="utf-8"))["suite"]["roofline"]
-        lines = _lines(found)
+        found = json.loads(options.run.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         print(f"cannot show: {options.run}: cannot be read as JSON ({error})", file=sys.stderr)
         return 2
-    except (KeyError, TypeError):
+    try:
+        lines = _lines(found["suite"]["roofline"])
+    except (AttributeError, KeyError, TypeError, ValueError):
         print(
             f"cannot show: {options.run}: no roofline in it; pytest bench/ --roofline --benchmark-json FILE writes one",
             file=sys.stderr,

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import torch
 from rich.console import Console
 
+from bench.arguments import add_engine_place, count, file_to_write
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names, why_not
-from bench.cache import DEFAULT_ROOT, Cache, CacheError
+from bench.cache import Cache, CacheError
 from bench.case import PRECISIONS, Case
 from bench.engines import LabelError, check_label, engine_key, open_engine
 from bench.fidelity import NonFiniteError
-from bench.outputs import unwritable, write_whole
+from bench.outputs import write_whole
 from bench.report import WIDTH, hanging
 from bench.source import NetworkSource
 from bench.status import INTERRUPTED
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="where masks go; found ones are not made again")
     add("--backend", required=True, choices=names(), metavar="B", help=f"one of {', '.join(names())}")
     add("--precision", required=True, choices=PRECISIONS, metavar="P", help=f"one of {', '.join(PRECISIONS)}")
-    add("--batch-size", type=int, default=8, metavar="N", help="images per inference (default: %(default)s)")
+    add("--batch-size", type=count, default=8, metavar="N", help="images per inference (default: %(default)s)")
     add("--model", help="as in the benchmarks (default: unet on a GPU, unet-small on a CPU)")
     add("--weights", type=Path, metavar="FILE", help="safetensors or PyTorch checkpoint for --model")
     add("--calibration-images", type=Path, metavar="DIR", help="calibrate INT8 on these (default: built-in ones)")
@@ -63,21 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="skip",
         help="leave it out and name it, or end (default: %(default)s)",
     )
-    add(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where engines run (default: a GPU if there is one, here %(default)s)",
-    )
-    add(
-        "--cache-dir",
-        type=Path,
-        default=DEFAULT_ROOT,
-        metavar="DIR",
-        help="where engines are kept (default: .bench_cache)",
-    )
+    add_engine_place(parser)
     add("--plain", action="store_true", help="run the plain loop as well, to compare")
-    add("--json", type=Path, metavar="FILE", help="write the figures there")
+    add("--json", type=file_to_write, metavar="FILE", help="write the figures there")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     _check_places(options)
     paths = image_files(options.images)
     size = _size(paths, options.bits)
-    case = Case(options.backend, options.precision, _positive(options.batch_size))
+    case = Case(options.backend, options.precision, options.batch_size)
     source = _source(options, size)
     backend = load_backend(case.backend)
     reason = why_not(backend, case, source.device, source.network)
@@ -106,14 +94,11 @@ def _run(options: argparse.Namespace) -> int:
         "images": str(options.images.resolve()),
     }  # fmt: skip
     with only_writer(options.out):
-        return _fill(options, paths, source, case, MaskFolder(options.out, record))
+        return _fill(options, len(paths), source, case, MaskFolder(options.out, record, paths))
 
 
 def _check_places(options: argparse.Namespace) -> None:
     """Raise `FolderError` where what is to be written would be in the way of what is read or written there."""
-    if options.json and (fault := unwritable(options.json)):
-        msg = f"--json {options.json}: {fault}"
-        raise FolderError(msg)
     out = options.out.resolve()
     if options.json and options.json.resolve() == out / RECORD:
         msg = f"--json {options.json}: this file says what made the masks beside it; give another name"
@@ -123,17 +108,20 @@ def _check_places(options: argparse.Namespace) -> None:
         raise FolderError(msg)
 
 
-def _fill(options: argparse.Namespace, paths: list[Path], source: NetworkSource, case: Case, folder: MaskFolder) -> int:
+def _fill(options: argparse.Namespace, wanted: int, source: NetworkSource, case: Case, folder: MaskFolder) -> int:
     """Write the masks that a folder lacks."""
-    folder.tidy()
-    left = [path for path in paths if not folder.mask_of(path.name).exists()]
+    left = folder.left
     if not left:
-        print(f"{options.out}: all {len(paths)} masks are there already")
+        print(f"{options.out}: all {wanted} masks are there already")
         return 0
-    if len(left) < len(paths):
-        print(f"{options.out}: {len(paths) - len(left)} masks are there already, {len(left)} are left")
+    if len(left) < wanted:
+        print(f"{options.out}: {wanted - len(left)} masks are there already, {len(left)} are left")
+    if folder.outdated:
+        why = f"of images that were replaced or touched since, or that {RECORD} does not list"
+        print(f"{options.out}: {len(folder.outdated)} masks are {why}: they are made again")
     with open_engine(source, case) as opened:
         check_label(case, opened.engine)
+        folder.begin()
         row = _stream(options, opened, FileImages(left, source.image_size, bits=options.bits), folder, source)
     _tell(row, options)
     return INTERRUPTED if row["partial"] else 1 if row["bad_images"] else 0
@@ -194,10 +182,3 @@ def _size(paths: list[Path], bits: int | None) -> tuple[int, int]:
             raise SizeError(msg) from error
         return height, width
     raise fault or ImageError
-
-
-def _positive(batch_size: int) -> int:
-    if batch_size < 1:
-        msg = f"--batch-size {batch_size}: a whole number from 1"
-        raise UnavailableError(msg)
-    return batch_size

@@ -7,12 +7,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import torch
 from rich.console import Console
 
 from bench import arguments, sweep_file
 from bench.backend import names
-from bench.cache import DEFAULT_ROOT, Cache
+from bench.cache import Cache
 from bench.case import PRECISIONS, Case
 from bench.machine import runtimes
 from bench.page.sweeps import as_file
@@ -53,19 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="FILE", help="as in the benchmarks")
     add("--image-size", type=arguments.count, default=512, metavar="N", help="pixels a side (default: %(default)s)")
     add("--seconds", type=arguments.positive, default=2.0, help="seconds of timing per case (default: %(default)s)")
-    add(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where engines run (default: a GPU if there is one, here %(default)s)",
-    )
-    add(
-        "--cache-dir",
-        type=Path,
-        default=DEFAULT_ROOT,
-        metavar="DIR",
-        help="where engines are kept (default: .bench_cache)",
-    )
+    arguments.add_engine_place(parser)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--json", type=arguments.file_to_write, metavar="FILE", help="write the figures there, after every case"
@@ -90,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure every case in turn, or show stored ones; 2 when something given is wrong, 130 after Ctrl-C."""
     status = 0
     try:
+        _check_plot(options)
         if options.stored:
             if options.append:
                 msg = "--append adds to what --json FILE measures, and --from measures nothing"
@@ -106,6 +94,14 @@ def run(options: argparse.Namespace) -> int:
     for reason, lines in sweep_file.ended(data).items():
         print(f"- {', '.join(lines)}: {reason}")
     return status
+
+
+def _check_plot(options: argparse.Namespace) -> None:
+    """Raise `ValueError` where the plot would replace figures that it is made of."""
+    figures = options.stored or [options.json]
+    if options.plot and options.plot.resolve() in [path.resolve() for path in figures]:
+        msg = f"--plot {options.plot}: the figures are in this file; give the plot another name"
+        raise ValueError(msg)
 
 
 def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -136,6 +132,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
                 source, [Case(backend, precision, size) for size in sizes], roofline, data, save, options.seconds
             )
     except KeyboardInterrupt:
+        if data["sessions"][-1]["cases"]:
+            save()  # It may have been the last one that was interrupted.
         held = f"{options.json} holds what was measured; with --append the same command goes on"
         print(f"interrupted: {held if data['sessions'][-1]['cases'] else 'nothing was measured'}", file=sys.stderr)
         return data, INTERRUPTED

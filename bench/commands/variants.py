@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rich.console import Console
 from rich.table import Table
 
-from bench.arguments import count, file_to_write, positive
+from bench.arguments import add_engine_place, count, file_to_write, positive
 from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_backend, names
-from bench.cache import DEFAULT_ROOT, Cache
+from bench.cache import Cache
 from bench.case import PRECISIONS, Case, parse_case
 from bench.contest import Figures, Tried, try_variants
 from bench.machine import this_machine
@@ -49,12 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-size", type=count, default=512, metavar="N", help="pixels a side (default: %(default)s)"
     )
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where engines run (default: a GPU if any)",
-    )
+    add_engine_place(parser)
     parser.add_argument(
         "--variants",
         metavar="V,...",
@@ -67,7 +62,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="begin no further build after so many seconds of builds",
     )
-    parser.add_argument("--cache-dir", type=Path, default=DEFAULT_ROOT, help="default: .bench_cache")
     parser.add_argument("--json", type=file_to_write, help="write the figures here too")
 
 
@@ -76,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     if options.stored:
         return _again(options.stored)
     case = Case(options.backend, options.precision, options.batch_size)
-    device = _device(options.device)
+    device = cast("Literal['cpu', 'cuda']", options.device)
     try:
         check_size(options.image_size, options.image_size)
         reason = load_backend(case.backend).supports(case, device)
@@ -122,13 +116,6 @@ def _again(paths: Sequence[Path]) -> int:
 def _tried(data: dict[str, Any]) -> Tried:
     figures = data["figures"] and Figures(**data["figures"])
     return Tried(data["name"], figures, data["fault"])
-
-
-def _device(wanted: str) -> Literal["cpu", "cuda"]:
-    import torch  # noqa: PLC0415 - `python -m bench variants --help` need not wait for it
-
-    found = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    return cast("Literal['cpu', 'cuda']", found)
 
 
 def _refuse(text: str) -> int:

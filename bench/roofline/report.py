@@ -46,7 +46,9 @@ class Roofline:
     def _measured(self, case: Case) -> dict[str, float]:
         """Return the ceilings, after measuring those that this case is the first to need."""
         if case.arithmetic not in self._ceilings:
-            self._ceilings |= ceilings(self._device, self._threads, [case.arithmetic])
+            for name, value in ceilings(self._device, self._threads, [case.arithmetic]).items():
+                # The first copying of memory stays: the shares that are there already are of it.
+                self._ceilings.setdefault(name, value)
         return self._ceilings
 
     def as_dict(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from models.images import ImageSet
 
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+
 
 @dataclass(frozen=True, slots=True)
 class BadImage:
@@ -71,7 +73,6 @@ class MemoryImages:
 class FileImages:
     """`samples` images decoded from files, which start again when they are through."""
 
-    kind = "PNG files"
     most_workers = 64
 
     def __init__(
@@ -81,6 +82,7 @@ class FileImages:
         self._samples = len(self._paths) if samples is None else samples
         self._bits = bits
         self.size = size
+        self.kind = _kind(self._paths[: self._samples])
 
     def __len__(self) -> int:
         return self._samples
@@ -98,3 +100,9 @@ class FileImages:
             msg = f"{path}: this image is {found} pixels, and the engine takes {wanted}: crop or resize it"
             raise ImageError(msg)
         return np.ascontiguousarray(image)
+
+
+def _kind(paths: Sequence[Path]) -> str:
+    """Return what files are by their endings, such as `JPEG and PNG files`."""
+    *others, last = sorted({_FORMATS[path.suffix.lower()] for path in paths})
+    return f"{', '.join(others)} and {last} files" if others else f"{last} files"

@@ -18,13 +18,15 @@ from PIL import Image
 from bench.outputs import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
 RECORD = "stream.json"
 """The file in the folder of masks that says what made them."""
+_FILES = "files"
+"""The record's list of images; masks beside a record without it, of an earlier version, count as outdated."""
 _LOCK = ".stream.lock"
 _LOWEST_PRIORITY = 19
 _WHITE = 255
@@ -56,34 +58,56 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 class MaskFolder:
-    """A folder of masks that one engine of one network made of one folder's images: `record` tells it from others."""
+    """A folder of masks that one engine of one network made of one folder's images: `record` tells it from others.
 
-    def __init__(self, folder: Path, record: Mapping[str, Any]) -> None:
-        """Open a folder; `FolderError` when it holds masks that something else made."""
-        self._folder = folder
-        path = folder / RECORD
-        text = json.dumps(dict(record), indent=1) + "\n"
-        try:
-            found = path.read_text(encoding="utf-8") if path.exists() else None
-            if not any(folder.glob("*.png")):
-                # A run that ended before its first mask binds the next one to nothing.
-                write_whole(path, text.encode())
-                return
-        except OSError as error:
-            raise _unwritable_folder(folder, error) from error
-        if found != text:
+    Beside the record stands what each image file was when its mask was made: one that was replaced since is noticed.
+    """
+
+    def __init__(self, folder: Path, record: Mapping[str, Any], images: Sequence[Path]) -> None:
+        """Open a folder for these images' masks; `FolderError` when it holds masks that something else made."""
+        self._folder, self._path = folder, folder / RECORD
+        self._record: dict[str, Any] = json.loads(json.dumps(dict(record)))
+        # A run that ended before its first mask binds the next one to nothing.
+        found = self._found() if any(folder.glob("*.png")) else dict(self._record)
+        before = found.pop(_FILES, {})
+        if found != self._record or not isinstance(before, dict):
             what = "its masks were made by another network, engine or size, or of other images"
-            msg = f"{folder}: {what} ({path}); give another folder"
+            msg = f"{folder}: {what} ({self._path}); give another folder"
             raise FolderError(msg)
+        self._files = {path.name: _state(path) or before.get(path.name, "") for path in images}
+        masks = {path.name for path in images if self.mask_of(path.name).exists()}
+        current = {name for name, state in self._files.items() if state == before.get(name, "")}
+        self.left = [path for path in images if path.name not in masks & current]
+        """Images that have no mask or an outdated one."""
+        self.outdated = [path for path in self.left if path.name in masks]
+        """Images whose mask is of what the file was before, or of which the record does not tell."""
 
     def mask_of(self, image: str) -> Path:
         """Return where the mask of an image file is written."""
         return self._folder / f"{Path(image).stem}.png"
 
-    def tidy(self) -> None:
-        """Remove what an interrupted run left half-written."""
-        for path in self._folder.glob(".*.part"):
-            path.unlink(missing_ok=True)
+    def begin(self) -> None:
+        """Remove what is half-written or outdated, then write down what the images are, before any of them is read.
+
+        In this order no interruption leaves an outdated mask that would be taken for the present image's.
+        """
+        outdated = (self.mask_of(path.name) for path in self.outdated)
+        try:
+            for path in (*self._folder.glob(".*.part"), *outdated):
+                path.unlink(missing_ok=True)
+            write_whole(self._path, (json.dumps({**self._record, _FILES: self._files}, indent=1) + "\n").encode())
+        except OSError as error:
+            raise _unwritable_folder(self._folder, error) from error
+
+    def _found(self) -> dict[str, Any]:
+        """Return the record in the folder, empty where there is none that can be read as such."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise _unwritable_folder(self._folder, error) from error
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 class MaskWriter:
@@ -137,6 +161,19 @@ class MaskWriter:
                 self._fault = error
             finally:
                 self._free.put(buffer)
+
+
+def _state(path: Path) -> str:
+    """Return what of a file changes with its content, without reading it; nothing where there is no file.
+
+    The time of its last change of any kind is part of it, as files that are moved or unpacked bring their own time of
+    modification, and uncompressed images of one size are files of one size.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def _unwritable_folder(folder: Path, error: OSError) -> FolderError:

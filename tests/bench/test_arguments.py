@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 import bench.harness
 from bench.__main__ import main
-from bench.arguments import count, counts, file_to_write, positive, share
+from bench.arguments import add_engine_place, count, counts, file_to_write, positive, share
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,7 @@ NEEDED = {
     "ranges": "",
     "report": "run.json --out report.md",
     "selftest": "",
+    "stream": "--images x --out y --backend torch --precision fp32",
     "sweep": "--json sweep.json",
     "trace": "--out trace.json",
     "variants": "--backend openvino",
@@ -29,9 +32,10 @@ REFUSED = {
     "is not a whole number from 1": [
         "ab --image-size=0", "ab --prove=-1", "faults --image-size=x", "faults --images=0", "ranges --images=0",
         "ranges --image-size=1.5", "ranges --swap=-1", "ranges --top=0", "selftest --baseline-runs=-1",
-        "selftest --runs=0", "selftest --trials=0", "sweep --batch-sizes=0,2", "sweep --batch-sizes=1,x",
-        "sweep --image-size=0", "trace --batch-sizes=0", "trace --image-size=0", "trace --passes=0", "trace --runs=0",
-        "variants --batch-size=0", "variants --image-size=0", "variants --turns=0",
+        "selftest --runs=0", "selftest --trials=0", "stream --batch-size=0", "sweep --batch-sizes=0,2",
+        "sweep --batch-sizes=1,x", "sweep --image-size=0", "trace --batch-sizes=0", "trace --image-size=0",
+        "trace --passes=0", "trace --runs=0", "variants --batch-size=0", "variants --image-size=0",
+        "variants --turns=0",
     ],
     "is not a number above 0": [
         "ab --budget=-5", "ab --budget=nan", "ab --margin=0", "sweep --seconds=-1", "sweep --seconds=inf",
@@ -39,10 +43,10 @@ REFUSED = {
     ],
     "is not a share between 0 and 1": ["ab --margin=3", "gate --max-fps-drop=1", "report --max-fps-drop=1"],
     "there is no folder gone": [
-        "ranges --json=gone/x", "report --out=gone/x.md", "selftest --out=gone/x", "sweep --json=gone/x",
+        "ranges --json=gone/x", "report --out=gone/x.md", "selftest --out=gone/x", "stream --json=gone/x", "sweep --json=gone/x",
         "sweep --plot=gone/x", "variants --json=gone/x",
     ],
-    "this is a folder; name a file to write": ["sweep --plot=.", "variants --json=."],
+    "this is a folder; name a file to write": ["stream --json=.", "sweep --plot=.", "variants --json=."],
 }  # fmt: skip
 
 
@@ -63,6 +67,30 @@ def test_value_that_a_command_cannot_use_is_refused_by_its_option(
     assert line.endswith(why)
     assert captured.out == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["stream", "sweep", "variants"])
+def test_gpu_that_is_not_there_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        main([name, *shlex.split(NEEDED[name]), "--device=cuda"])
+    assert ended.value.code == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith(f"python -m bench {name}: error: argument --device: no CUDA device (")
+    )
+
+
+@pytest.mark.parametrize(("there", "found"), [(True, "cuda"), (False, "cpu")])
+def test_engines_run_on_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, there: bool, found: str) -> None:  # noqa: FBT001 - a parameter
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    parser = ArgumentParser()
+    add_engine_place(parser)
+    assert parser.parse_args([]).device == found
+    assert parser.parse_args(["--device=cpu"]).device == "cpu"
 
 
 @pytest.mark.parametrize("given", ["--turns=0", "--batch-size=0", "--seconds=0.5", "--seconds=-1", "--seconds=soon"])

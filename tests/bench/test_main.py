@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -188,6 +189,22 @@ def test_ctrl_c_ends_any_command_without_a_traceback(
     monkeypatch.setattr(f"bench.commands.gate.{where}", interrupted)
     assert main(["gate", "run.json"]) == 130
     assert capsys.readouterr().err == "stopped: bench gate\n"
+
+
+@pytest.mark.parametrize("cause", [KeyboardInterrupt(), None])
+def test_ctrl_c_inside_a_library_s_import_is_told_from_a_library_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cause: BaseException | None
+) -> None:
+    def imported(name: str) -> None:
+        raise ImportError(name) from cause
+
+    monkeypatch.setattr(importlib, "import_module", imported)
+    if cause is None:
+        with pytest.raises(ImportError, match="gate"):
+            main(["gate", "run.json"])
+    else:
+        assert main(["gate", "run.json"]) == 130
+        assert capsys.readouterr().err == "stopped: bench gate\n"
 
 
 def test_name_of_a_file_that_is_no_text_is_shown_all_the_same() -> None:

@@ -122,6 +122,36 @@ def test_stop_loses_nothing_that_was_measured_and_append_goes_on(
     assert read(tmp_path / "sweep.json") == found
 
 
+def test_case_that_was_being_saved_at_the_stop_is_in_the_file(
+    sweep: Sweeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = outputs.write_whole
+    stopped: list[str] = []
+
+    def interrupted(path: Path, content: bytes) -> None:
+        if not stopped:
+            stopped.append(path.name)
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(sweep_file, "write_whole", interrupted)
+    assert sweep() == 130
+    assert [point["batch_size"] for point in read(tmp_path / "sweep.json")["sweep"]["openvino-fp32"]] == [1]
+
+
+def test_plot_never_replaces_the_figures(sweep: Sweeper, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("--batch-sizes=1", "--plot=./sweep.json") == 2
+    assert not (tmp_path / "sweep.json").exists()
+    assert sweep("--batch-sizes=1") == 0
+    before = (tmp_path / "sweep.json").read_bytes()
+    capsys.readouterr()
+    assert main(["sweep", "--from=sweep.json", "--plot=sweep.json"]) == 2
+    assert capsys.readouterr().err == (
+        "cannot sweep: --plot sweep.json: the figures are in this file; give the plot another name\n"
+    )
+    assert (tmp_path / "sweep.json").read_bytes() == before
+
+
 def test_append_adds_lines_and_refuses_another_model_or_size(
     sweep: Sweeper, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,7 +47,7 @@ def test_share_above_the_ceiling_is_explained(
     assert capsys.readouterr().out.count("above 100 %: ceilings are the best that was measured") == told
 
 
-@pytest.mark.parametrize("content", ['{"suite": {}}', "no JSON", "[]"])
+@pytest.mark.parametrize("content", ['{"suite": {}}', "no JSON", "[]", '{"suite": {"roofline": {"ceilings": []}}}'])
 def test_run_without_a_roofline_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(content)

@@ -1,4 +1,4 @@
-"""The table of a run says what a share above the ceiling may mean, where there is one."""
+"""A run's roofline: shares of the ceilings beside them, and what one above the ceiling may mean."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from bench.case import Case
+from bench.case import Case, parse_case
 from bench.roofline import report
 from bench.roofline.counts import Layer, Work
-from bench.roofline.share import ABOVE
+from bench.roofline.share import ABOVE, least_s
 from tests.bench.fake_engines import FakeEngine
 
 if TYPE_CHECKING:
@@ -28,3 +28,18 @@ def test_share_above_the_ceiling_is_explained(
     opened: Any = SimpleNamespace(case=Case("any", "fp32", 1), engine=FakeEngine())
     roofline.add_case(cast("OpenEngine", opened), inference_s)
     assert roofline.table().caption == caption
+
+
+def test_every_share_is_of_the_ceilings_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = iter((4e9, 1e9))
+    monkeypatch.setattr(report, "ceilings", lambda *given: {given[2][0]: 1e12, "copy_bytes_per_s": next(copies)})
+    work = Work((*WORK.layers, Layer("copied", flops=0.0, activations=10**6, weights=0)))
+    roofline = report.Roofline("cpu", 1, work)
+    for case in (Case("any", "fp32", 1), Case("any", "int8", 1), Case("any", "fp32", 4)):
+        roofline.add_case(cast("OpenEngine", SimpleNamespace(case=case, engine=FakeEngine())), 0.01)
+    found = roofline.as_dict()
+    assert set(found["cases"]) == {"any-fp32-b1", "any-int8-b1", "any-fp32-b4"}
+    for name, part in found["cases"].items():
+        least = least_s(work, parse_case(name), found["ceilings"])
+        assert least is not None
+        assert part["share_of_ceiling"] == pytest.approx(sum(least) / part["inference_s"])

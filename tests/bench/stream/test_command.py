@@ -117,6 +117,27 @@ def test_interrupted_stream_goes_on_where_it_stopped(
     assert place.parts() == []
 
 
+def test_images_that_changed_since_get_new_masks(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run() == 0
+    before = {path.name: path.stat().st_mtime_ns for path in place.out.glob("*.png")}
+    capsys.readouterr()
+    (place.images / "b.png").write_bytes((place.images / "a.png").read_bytes())
+    (place.images / "d.png").write_bytes(b"no picture")
+    assert place.run() == 1
+    told = capsys.readouterr().out
+    assert "5 masks are there already, 2 are left" in told
+    assert "2 masks are of images that were replaced or touched since" in told
+    assert list(place.masks()) == list("abcefg")
+    np.testing.assert_array_equal(place.masks()["b"], place.masks()["a"])
+    kept = {path.name for path in place.out.glob("*.png") if path.stat().st_mtime_ns == before[path.name]}
+    assert kept == {f"{name}.png" for name in "acefg"}
+    Image.fromarray(sections("held-out", COUNT).images[3]).save(place.images / "d.png")
+    assert place.run() == 0
+    assert "all 7 masks" not in capsys.readouterr().out
+    assert place.run() == 0
+    assert "all 7 masks are there already" in capsys.readouterr().out
+
+
 def test_bad_image_is_left_out_by_name_and_shows_in_the_status(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,12 +220,9 @@ def test_two_streams_never_write_to_one_folder_at_once(place: Place, capsys: pyt
     [
         ("--out=calibration", "it holds PNG files and no stream.json"),
         ("--out=images", "--out images: masks have the images' names, and would be taken for images"),
-        ("--batch-size=0", "--batch-size 0: a whole number from 1"),
         ("--images=nowhere", "there is no such folder"),
         ("--precision=tf32", "OpenVINO runs"),
         ("--model=nothing.here:make", "cannot import"),
-        ("--json=nowhere/run.json", "--json nowhere/run.json: there is no folder nowhere"),
-        ("--json=.", "--json .: this is a folder"),
         ("--cache-dir=tinynet.py", "tinynet.py: the cache cannot be written (Not a directory)"),
     ],
 )

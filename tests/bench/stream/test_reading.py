@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,6 @@ from bench.stream.reading import keeps_up, limit, reading
 from bench.stream.show import remarks, stage_table
 from tests.bench.fake_engines import FakeEngine
 from tests.bench.stream.helpers import SIZE, Kept, Numbered, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CASE = "openvino-int8-b8"
 
@@ -98,6 +96,20 @@ def test_table_of_stages_has_a_line_for_a_worker_beside_the_stream() -> None:
 def test_bad_images_count_as_read_for_they_take_time_too() -> None:
     result = run(Numbered(20, bad=(3, 4, 5, 6, 7, 17)), 4, Kept(), workers=3)
     assert (result.done, result.workers, result.workers_read) == (14, 3, 20)
+
+
+@pytest.mark.parametrize(
+    ("names", "samples", "kind"),
+    [
+        (("a.png",), 9, "PNG files"),
+        (("a.JPG", "b.jpeg"), None, "JPEG files"),
+        (("a.tif", "b.tiff", "c.png"), None, "PNG and TIFF files"),
+        (("a.tif", "b.png", "c.jpg"), None, "JPEG, PNG and TIFF files"),
+        (("a.tif", "b.png", "c.jpg"), 1, "TIFF files"),
+    ],
+)
+def test_files_are_called_what_they_are(names: tuple[str, ...], samples: int | None, kind: str) -> None:
+    assert FileImages([Path(name) for name in names], SIZE, samples).kind == kind
 
 
 def test_files_with_odd_metadata_are_read_without_a_word(
