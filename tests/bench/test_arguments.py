@@ -43,7 +43,8 @@ REFUSED = {
     ],
     "is not a share between 0 and 1": ["ab --margin=3", "gate --max-fps-drop=1", "report --max-fps-drop=1"],
     "there is no folder gone": [
-        "ranges --json=gone/x", "report --out=gone/x.md", "selftest --out=gone/x", "stream --json=gone/x", "sweep --json=gone/x",
+        "ranges --json=gone/x", "report --out=gone/x.md", "selftest --out=gone/x", "stream --json=gone/x",
+        "sweep --json=gone/x",
         "sweep --plot=gone/x", "variants --json=gone/x",
     ],
     "this is a folder; name a file to write": ["stream --json=.", "sweep --plot=.", "variants --json=."],
