@@ -152,3 +152,14 @@ def test_cpu_runtimes_run_it_in_integers_near_fp32(tmp_path: Path, make: Callabl
         with torch.inference_mode():
             wanted = network(torch.from_numpy(batch)).numpy()
     assert np.corrcoef(logits.ravel(), wanted.ravel())[0, 1] > 0.99
+
+
+def test_openvino_runs_transposed_convolutions_of_signed_maps_in_integers(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    case = Case("openvino", "int8", 2)
+    with torch.random.fork_rng(devices=[]), quick():
+        torch.manual_seed(0)
+        network = Levels(lambda: nn.LeakyReLU(0.1), nn.ConvTranspose2d(16, 16, 4, stride=2, padding=1)).eval()
+        source = tiny_source(tmp_path, as_network(network.requires_grad_(requires_grad=False)))
+        with open_engine(source, case) as opened:
+            assert opened.engine.achieved["int8"] == 1
