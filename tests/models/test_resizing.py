@@ -17,7 +17,7 @@ from bench.case import Case
 from bench.engines import check_label, open_engine
 from models.graphs import adopt, export
 from models.network import load_network
-from tests.bench.networks import as_network, quick, tiny_source
+from tests.bench.networks import quick, tiny_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,10 +98,4 @@ def test_int8_of_a_file_that_resizes_to_a_computed_size_runs_in_integers(
     case = Case(backend, "int8", 2)
     file = write(tmp_path / "theirs.onnx", network(), opset)
     with quick(), open_engine(tiny_source(tmp_path, load_network(str(file))), case) as opened:
-        check_label(case, opened.engine)
-
-
-def test_int8_of_a_module_that_resizes_to_a_computed_size_runs_in_integers(tmp_path: Path) -> None:
-    case = Case("onnxruntime", "int8", 2)
-    with quick(), open_engine(tiny_source(tmp_path, as_network(network())), case) as opened:
         check_label(case, opened.engine)
