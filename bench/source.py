@@ -13,6 +13,7 @@ import models.graphs
 import models.nodes
 import models.padding
 import models.quantize
+import models.tracing
 import models.unsigned
 import models.variants
 from bench.machine import physical_cores, runtimes
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
 
 FORM_FILES = tuple(
     Path(str(module.__file__))
-    for module in (models.nodes, models.padding, models.quantize, models.unsigned, models.variants)
+    for module in (
+        models.nodes,
+        models.padding,
+        models.quantize,
+        models.tracing,
+        models.unsigned,
+        models.variants,
+    )
 )
 """The code that decides a graph beside `models.graphs`, and an INT8 graph of given ranges."""
 _MAKERS = {"torch", "onnx", "onnxruntime", "onnxruntime-gpu"}

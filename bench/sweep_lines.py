@@ -10,6 +10,7 @@ from bench.backend import BuildError, OutOfMemoryError, UnavailableError, load_b
 from bench.engines import LabelError, check_label, open_settled
 from bench.machine import this_machine
 from bench.timing import inferences_per_round, rounds_s, warm_up
+from models.graphs import GraphError
 from models.images import normalise
 from models.weights import digest
 
@@ -68,7 +69,7 @@ def sweep_line(
             if reason:
                 raise UnavailableError(reason)
             point = _point(source, case, seconds, roofline)
-        except (UnavailableError, OutOfMemoryError, BuildError, LabelError) as error:
+        except (UnavailableError, OutOfMemoryError, BuildError, GraphError, LabelError) as error:
             told = "; ".join(str(error).splitlines()[:2])  # A runtime's own first message follows ours.
             data["ended"][line] = f"from batch {case.batch_size} on: {told}"
             source.say(f"{case}: the line ends here: {error}")

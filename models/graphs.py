@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +17,12 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from models.ends import ENDS
 from models.padding import padded_for
 from models.quantize import CALIBRATIONS, calibrate, quantize
+from models.tracing import trace
 from models.unsigned import unsigned
 from models.variants import VARIANTS, shared_concat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -48,7 +47,7 @@ _PLAIN = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float
 """Attributes of Constant nodes that hold their numbers without a tensor, and the type that these have."""
 
 
-class GraphError(RuntimeError):
+class GraphError(ValueError):
     """A graph that cannot be made from this network; the text says why."""
 
 
@@ -56,22 +55,21 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
     """Write the module as ONNX: `image` float32 [batch, 1, H, W] to `logits` float32 [batch, classes, H, W].
 
     With another `dtype` all weights and arithmetic between the first and last Cast are of that type.
-    The batch is dynamic, height and width are fixed. The file is checked with `onnx.checker`.
+    The batch is dynamic, height and width are fixed. The file is checked with `onnx.checker`. `GraphError` where the
+    exporter has no ONNX for what the module does.
     """
     wrapped = module if dtype is torch.float32 else _Typed(module, dtype).eval()
-    with warnings.catch_warnings(), _plain_attention():
-        # The TorchScript exporter is deprecated, but it alone writes opset 17 without a decomposition pass.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            wrapped,
-            (torch.zeros(1, 1, *size),),
-            str(path),
-            opset_version=OPSET,
-            dynamo=False,
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
+    try:
+        trace(wrapped, size, path, OPSET)
+    except Exception as error:  # the exporter lets pass whatever the module or one of its operators raises
+        # What PyTorch says after that is whom to write to, and the graph.
+        reason = str(error).strip().partition("\n")[0].partition(" Please feel free")[0].rstrip(".")
+        msg = (
+            f"PyTorch cannot export {type(module).__name__} as ONNX for images of {size[0]}x{size[1]} "
+            f"({type(error).__name__}: {reason}): try another --image-size, change that operation, or give "
+            "--model an ONNX file that another exporter made"
         )
+        raise GraphError(msg) from error
     model = _padded_plainly(_constants_inlined(onnx.load(path)))
     if dtype is torch.float32:
         model = padded_for(model, size)
@@ -123,17 +121,6 @@ def to_variant(graph: Path, steps: Sequence[str], path: Path) -> None:
 def calibration_ranges(fp32: Path, images: NDArray[np.float32], kind: str) -> Ranges:
     """Return activation ranges of the FP32 graph on normalised images [N, 1, H, W] for one INT8 kind."""
     return calibrate(fp32, images, kind)
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Run the block with attention layers made of operators that ONNX has, not of PyTorch's own for inference."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _Typed(torch.nn.Module):

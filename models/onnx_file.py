@@ -62,8 +62,30 @@ def describe(path: Path) -> OnnxFile:
     if channels not in (None, 1):
         msg = f"{path}: its input has {channels} channels; the suite feeds grey images, float32 [N, 1, H, W]"
         raise ModelError(msg)
+    _check_weights(graph, path)
     _check_logits(graph, classes, (logits_size, [height, width]), path)
     return OnnxFile(content, batch, None if height is None or width is None else (height, width))
+
+
+def _check_weights(graph: onnx.GraphProto, path: Path) -> None:
+    """Raise `ModelError` where a convolution's weights are of another type than float32, as it computes in that."""
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    kinds |= {
+        node.output[0]: attribute.t.data_type
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    weights = {node.input[1] for node in graph.node if node.op_type in {"Conv", "ConvTranspose"}}
+    found = {kinds[name] for name in weights & kinds.keys()} - {TensorProto.FLOAT}
+    if found:
+        kind = TensorProto.DataType.Name(found.pop()).lower()
+        msg = (
+            f"{path}: the weights of its convolutions are {kind}; the suite makes each precision from a float32 graph: "
+            "export the network before it is converted"
+        )
+        raise ModelError(msg)
 
 
 def _check_logits(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import onnx
+from onnx import version_converter
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -36,6 +37,9 @@ CALIBRATIONS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
 """How each INT8 kind finds its ranges; symmetric about zero in all."""
 
 _GRID = 128
+
+_CHANNELS_OPSET = 13
+"""The oldest opset whose Q/DQ operators take a scale per channel."""
 
 LIMIT = "largest magnitude of "
 """What the graph's metadata call the calibrated range of a tensor that is quantized for some runtimes alone."""
@@ -116,6 +120,8 @@ def quantize(fp32: Path, ranges: Ranges) -> onnx.ModelProto:
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = onnx.load(_prepared(fp32, Path(folder)))
+    if next(each.version for each in prepared.opset_import if each.domain in {"", "ai.onnx"}) < _CHANNELS_OPSET:
+        prepared = version_converter.convert_version(prepared, _CHANNELS_OPSET)
     quantizer = QDQQuantizer(
         prepared,
         per_channel=True,

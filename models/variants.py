@@ -19,9 +19,11 @@ def shared_concat(model: onnx.ModelProto) -> onnx.ModelProto:
 
     The output's range holds the inputs' ranges. What else reads an input in INT8 reads it at that scale too, and so
     does what reads its maxima: one INT8 tensor serves all. Where 0 is not the same in both, as with signed maps among
-    unsigned ones, neither changes: ReLU is no lower end of a range about 128.
+    unsigned ones, neither changes: ReLU is no lower end of a range about 128. What several concatenations join, as in a
+    nested U-Net, is quantized once, for the first: any of their ranges holds it.
     """
     graph = Nodes(model)
+    joined: set[str] = set()
     for concat in graph.of("Concat"):
         quantize = next((node for node in graph.readers(concat.output[0]) if node.op_type == PAIR[0]), None)
         if quantize is None or len({_zero(graph, node) for node in (quantize, *_before(graph, concat))}) > 1:
@@ -30,12 +32,14 @@ def shared_concat(model: onnx.ModelProto) -> onnx.ModelProto:
         for index, name in enumerate(list(concat.input)):
             if _quantized_at(graph, name, scale):
                 continue
-            pair = [
-                helper.make_node(PAIR[0], [name, *scale], [f"{name}_joined_q"]),
-                helper.make_node(PAIR[1], [f"{name}_joined_q", *scale], [f"{name}_joined"]),
-            ]
             concat.input[index] = f"{name}_joined"
-            graph.proto.node.extend(pair)
+            if name not in joined:
+                pair = [
+                    helper.make_node(PAIR[0], [name, *scale], [f"{name}_joined_q"]),
+                    helper.make_node(PAIR[1], [f"{name}_joined_q", *scale], [f"{name}_joined"]),
+                ]
+                graph.proto.node.extend(pair)
+                joined.add(name)
     return model
 
 

@@ -80,6 +80,28 @@ def test_onnx_graph_of_one_class_that_ends_in_a_sigmoid_is_refused(tmp_path: Pat
             load_network(str(path))
 
 
+def test_onnx_graph_that_computes_in_float16_between_casts_is_refused(tmp_path: Path) -> None:
+    ends = [helper.make_tensor_value_info(name, F, ["n", 1, 64, 64]) for name in "xy"]
+    for kind, array in ((H, np.float16), (F, np.float32)):
+        weight = numpy_helper.from_array(np.ones((1, 1, 1, 1), array), "w")
+        nodes = [
+            helper.make_node("Cast", ["x"], ["narrow"], to=kind),
+            helper.make_node("Conv", ["narrow", "w"], ["made"]),
+            helper.make_node("Cast", ["made"], ["y"], to=F),
+        ]
+        model = helper.make_model(
+            helper.make_graph(nodes, "graph", ends[:1], ends[1:], [weight]),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        onnx.save(model, tmp_path / "net.onnx")
+        if kind == F:
+            load_network(str(tmp_path / "net.onnx"))
+            continue
+        with pytest.raises(ModelError, match=r"net\.onnx: the weights of its convolutions are float16; .* export"):
+            load_network(str(tmp_path / "net.onnx"))
+
+
 def test_onnx_digest_covers_the_external_data(tmp_path: Path) -> None:
     path = _onnx(tmp_path / "net.onnx", [(F, ["n", 1, "h", "w"])], [(F, ["n", 1, "h", "w"])])
     inside = load_network(str(path)).digest
