@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def _plain_attention() -> Iterator[None]:
 @contextmanager
 def _no_dumps() -> Iterator[None]:
     """Run the block without the process's standard output, where the exporter's C++ prints the graph that failed."""
+    sys.stdout.flush()  # what was printed before would go the same way
     kept = os.dup(1)
     try:
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no file of a folder
