@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Pages = dict[tuple[str, int], NDArray[Any]]
     """Arrays [H, W] or [H, W, channels] by file stem and page, in the order of both."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-_JPEG = (".jpg", ".jpeg")
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+"""What a file is by its ending; others are no images."""
 _HALF = 128
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _SENSOR_BITS = (8, 10, 12, 14, 16)
@@ -54,7 +54,7 @@ def read_masks(folder: Path) -> dict[tuple[str, int], NDArray[np.bool_]]:
     """Return the masks of a folder, bool [H, W], by file stem and page: not zero, or in JPEG at least half of 255."""
     pages: dict[tuple[str, int], NDArray[np.bool_]] = {}
     for path in image_files(folder):
-        blurred = path.suffix.lower() in _JPEG
+        blurred = FORMATS[path.suffix.lower()] == "JPEG"
         for page, picture in enumerate(_open(path)):
             # Palette files keep their meaning in the colours: writers reorder the indices.
             colours = picture.convert("RGB") if picture.mode in ("P", "PA", "RGBA", "CMYK", "YCbCr") else picture
@@ -77,7 +77,7 @@ def image_files(folder: Path) -> list[Path]:
     except OSError as error:
         msg = f"{folder}: the folder cannot be read ({error.strerror}); check its permissions"
         raise ImageError(msg) from error
-    paths = [path for path in entries if path.suffix.lower() in SUFFIXES and path.name[0] != "." and not path.is_dir()]
+    paths = [path for path in entries if path.suffix.lower() in FORMATS and path.name[0] != "." and not path.is_dir()]
     if not paths:
         msg = f"{folder}: the folder holds no PNG, JPEG or TIFF file; give the folder that holds the images"
         raise ImageError(msg)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from models.files import ImageError, read_image
+from models.files import FORMATS, ImageError, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.images import ImageSet
-
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +102,5 @@ class FileImages:
 
 def _kind(paths: Sequence[Path]) -> str:
     """Return what files are by their endings, such as `JPEG and PNG files`."""
-    *others, last = sorted({_FORMATS[path.suffix.lower()] for path in paths})
+    *others, last = sorted({FORMATS[path.suffix.lower()] for path in paths})
     return f"{', '.join(others)} and {last} files" if others else f"{last} files"
