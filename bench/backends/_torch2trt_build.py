@@ -96,14 +96,12 @@ class _Settings:
     def __init__(self, timing_file: Path) -> None:
         self._timing_file = timing_file
         self._conversion: Any = None
-        self._config: Any = None
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002, ANN401 - torch's signature
         conversion = torch2trt.get_conversion_context()
-        if conversion is not None and self._config is None:
+        if conversion is not None and self._conversion is None:
             self._conversion = conversion
-            self._config = conversion.builder_config
-            configure(self._config, self._timing_file)
+            configure(conversion.builder_config, self._timing_file)
 
     def place(self) -> str:
         """Return the layer that a conversion which failed had come to, as words."""
@@ -112,5 +110,5 @@ class _Settings:
 
     def save(self) -> None:
         """Keep the timings of the conversion that is over."""
-        if self._config is not None:
-            save_timings(self._config, self._timing_file)
+        if self._conversion is not None:
+            save_timings(self._conversion.builder_config, self._timing_file)
