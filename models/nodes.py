@@ -42,6 +42,14 @@ class Nodes:
         return self.through_casts(cast.input[0]) if cast is not None and cast.op_type == "Cast" else name
 
 
+def fix_image(model: onnx.ModelProto, shape: tuple[int, int, int, int]) -> None:
+    """Give the image, a graph's one input beside weights, the extents [B, C, H, W]."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    (image,) = (value for value in model.graph.input if value.name not in weights)
+    for dim, extent in zip(image.type.tensor_type.shape.dim, shape, strict=True):
+        dim.dim_value = extent
+
+
 def drop_unread(model: onnx.ModelProto, *kinds: str) -> None:
     """Remove the nodes of some operators whose output nothing reads any more."""
     wanted = {value.name for value in model.graph.output}

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
-from models.nodes import Nodes, drop_unread, drop_unread_weights
+from models.nodes import Nodes, drop_unread, drop_unread_weights, fix_image
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,9 +94,7 @@ def _folded(
         return {}
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
-    (image,) = (value for value in probe.graph.input if value.name in Nodes(probe).inputs)
-    for dim, extent in zip(image.type.tensor_type.shape.dim, (1, 1, *size), strict=True):
-        dim.dim_value = extent
+    fix_image(probe, (1, 1, *size))
     probe.graph.node.extend(helper.make_node("Shape", [name], [_extents_of(name)]) for name in sized)
     names = {*names, *map(_extents_of, sized)}
     del probe.graph.value_info[:]

@@ -10,6 +10,7 @@ import onnx
 from onnx import shape_inference
 
 from bench.backends._onnx_folded import folded
+from models.nodes import fix_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +62,7 @@ def count(path: Path, size: tuple[int, int]) -> Work:
     normalisation, addition) move nothing of their own.
     """
     model = onnx.load(path)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    (image,) = [value for value in model.graph.input if value.name not in weights]
-    for dim, extent in zip(image.type.tensor_type.shape.dim, (1, 1, *size), strict=True):
-        dim.dim_value = extent
+    fix_image(model, (1, 1, *size))
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.shape.dim[0].dim_value = 1
