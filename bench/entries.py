@@ -46,6 +46,11 @@ class Acceptance:
     why: str
     commit: str
 
+    @property
+    def reason(self) -> str:
+        """Why, in words that are never empty."""
+        return self.why or "no reason given"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -186,8 +186,7 @@ def _against(run: Run, baseline: Baseline | None) -> str:
     if not entries:
         return "Judged by the floors of each precision alone: no baseline was there."
     latest = max((entry.current.accepted for entry in entries), key=lambda each: each.when)
-    why = latest.why or "no reason given"
-    return f"Judged by the baseline that {latest.who} accepted on {latest.when[:10]} ({why})."
+    return f"Judged by the baseline that {latest.who} accepted on {latest.when[:10]} ({latest.reason})."
 
 
 def _repeat(run: Run) -> tuple[tuple[str, str], ...]:

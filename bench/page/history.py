@@ -100,9 +100,7 @@ def _accepted(case: str, judged: Judged) -> tuple[Accepted, ...]:
 def _record(entry: BaselineEntry, record: Record, kind: str) -> Accepted:
     accepted = record.accepted
     dice = target_mean(mean_scores([run.dice_fp32 for run in record.runs]))
-    return Accepted(
-        accepted.when, speed(entry.case, record), dice, accepted.who, accepted.why or "no reason given", kind
-    )
+    return Accepted(accepted.when, speed(entry.case, record), dice, accepted.who, accepted.reason, kind)
 
 
 def _notes(past: Past, unlike: int) -> tuple[str, ...]:
