@@ -14,7 +14,14 @@ from bench.backends import _cuda
 from bench.backends._calibrators import Feed, calibrator
 from bench.backends._flops import fixed_graph
 from bench.backends._memory import guarded
-from bench.backends._trt_config import alone_on_gpu, configure, save_timings, set_precisions, timing_path
+from bench.backends._trt_config import (
+    alone_on_gpu,
+    configure,
+    keep_transposed,
+    save_timings,
+    set_precisions,
+    timing_path,
+)
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress, monitor
 from bench.backends._trt_ranges import drop_damaged, evened, ranges_path
@@ -92,6 +99,8 @@ def _plan(
         config = builder.create_builder_config()
         configure(config, timing_path(folder), options.level)
         set_precisions(config, options)
+        if options.calibrator is not None:
+            keep_transposed(network, config)
         adjust(network, config)
         watcher = monitor(progress)
         if watcher is not None:

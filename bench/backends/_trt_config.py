@@ -104,6 +104,21 @@ def set_precisions(config: Any, options: Options) -> None:  # noqa: ANN401 - Ten
         config.clear_flag(trt.BuilderFlag.TF32)
 
 
+def keep_transposed(network: Any, config: Any) -> None:  # noqa: ANN401 - as above
+    """Keep transposed convolutions in FP16 where a calibrator lets the rest be INT8, in which 8.6 cannot build them.
+
+    The others are asked for in INT8 then. Left to choose, TensorRT ran them in FP16 up to the last one.
+    """
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    kinds = trt.LayerType
+    if not any(layer.type == kinds.DECONVOLUTION for layer in layers):
+        return
+    for layer in layers:
+        if layer.type in (kinds.CONVOLUTION, kinds.DECONVOLUTION):
+            layer.precision = trt.float16 if layer.type == kinds.DECONVOLUTION else trt.int8
+    config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
+
+
 def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - TensorRT's classes have no types
     """Keep the tactics' timings of a build, with those that another process has kept meanwhile."""
     timings = config.get_timing_cache()

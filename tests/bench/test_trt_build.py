@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -14,10 +15,14 @@ from onnx import helper
 from bench.backend import BuildError
 from bench.backends._flops import fixed_graph
 from bench.case import Case
-from tests.bench.networks import padding_graph
+from models.nodes import Nodes
+from tests.bench.networks import SIZE as TINY
+from tests.bench.networks import as_network, padding_graph, tiny_source
+from tests.bench.test_convolution_work import LAYERS
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource, graph
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -128,6 +133,50 @@ def test_flops_behind_maps_that_a_graph_pads_when_it_runs_are_counted(tmp_path: 
         "/middle/Conv": 2 * pixels * 4 * 8 * 9,
         "/last/Conv": 2 * pixels * 2 * 4,
     }
+
+
+def test_transposed_convolutions_lose_their_pairs_and_nothing_else_does(tmp_path: Path) -> None:
+    source = tiny_source(tmp_path, as_network(LAYERS), size=SIZE)
+    for kind in ("int8", "int8-typed"):
+        given = onnx.load(source.graph(kind))
+        taken = onnx.ModelProto.FromString(fixed_graph(source.graph(kind), 1, SIZE).content)
+        pairs = [sum(node.op_type == "QuantizeLinear" for node in model.graph.node) for model in (given, taken)]
+        assert pairs[0] - pairs[1] == 2, kind
+        nodes = Nodes(taken)
+        (transposed,) = nodes.of("ConvTranspose")
+        assert nodes.before_pair(transposed.input[0]) == transposed.input[0]
+        assert transposed.input[1] in nodes.weights
+        assert all(nodes.before_pair(name) != name for conv in nodes.of("Conv") for name in conv.input[:2])
+    plain = tiny_source(tmp_path).graph("int8")
+    assert len(onnx.ModelProto.FromString(fixed_graph(plain, 1, TINY).content).graph.node) == len(
+        onnx.load(plain).graph.node
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "precisions"),
+    [
+        (("Conv", "Relu", "ConvTranspose", "Conv"), ["int8", None, "float16", "int8"]),
+        (("Conv", "Relu", "Conv"), [None, None, None]),
+    ],
+)
+def test_a_calibrated_network_keeps_transposed_convolutions_in_fp16_and_asks_for_int8_beside_them(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: Sequence[str], precisions: list[str | None]
+) -> None:
+    fakes.backend("tensorrt_weak")
+    given = graph()
+    del given.graph.node[:]
+    given.graph.node.extend(helper.make_node(kind, ["image"], ["logits"]) for kind in kinds)
+    flops = {"/inc/Conv": 1.0}
+    fixed = SimpleNamespace(content=given.SerializeToString(), convolution_flops=flops)
+    monkeypatch.setattr(fakes.backend("_trt_build"), "fixed_graph", lambda *_: fixed)
+    for precision in ("int8", "fp16"):
+        config = build(fakes, FakeSource(tmp_path), precision)
+        network = fakes.behaviour.networks[-1]
+        found = [network.get_layer(index).precision for index in range(network.num_layers)]
+        wanted = precisions if precision == "int8" else [None] * len(kinds)
+        assert found == wanted
+        assert ("PREFER_PRECISION_CONSTRAINTS" in config.flags) == any(wanted)
 
 
 def test_a_graph_with_another_batch_of_its_own_is_refused(tmp_path: Path) -> None:

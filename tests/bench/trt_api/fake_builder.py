@@ -165,7 +165,7 @@ def parser(behaviour: Behaviour, network: Any) -> Any:
         network.image, network.output = Tensor(graph.input[0]), Tensor(graph.output[0])
         network.get_input = lambda _: network.image
         network.get_output = lambda _: network.output
-        kinds = {"Conv": "CONVOLUTION", "Relu": "ACTIVATION"}
+        kinds = {"Conv": "CONVOLUTION", "ConvTranspose": "DECONVOLUTION", "Relu": "ACTIVATION"}
         layers = [SimpleNamespace(type=kinds.get(node.op_type, "other"), precision=None) for node in graph.node]
         network.num_layers, network.get_layer = len(layers), layers.__getitem__
         return behaviour.parses
