@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from typing import TYPE_CHECKING
 
 import tensorrt as trt
@@ -22,6 +24,21 @@ _NEEDED = (
 """What the youngest features in use are called; all came by 8.6."""
 _AMPERE = (8, 0)
 """The first compute capability with TF32 and BF16: before it, TF32 allowed is FP32, and BF16 does not build."""
+
+
+def _let_memory_run_out() -> None:
+    """Undo what loading TensorRT 8.6 does to the process: LLVM, in it, ends the process where `new` finds no memory.
+
+    "LLVM ERROR: out of memory" and an abort was the end of a session whose ONNX Runtime asked for too much. C++'s own
+    way is an exception, which runtimes turn into an error of that one case.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # where there is no libstdc++, its handler was not set either
+        set_handler = ctypes.CDLL("libstdc++.so.6")["_ZSt15set_new_handlerPFvvE"]
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
+
+
+_let_memory_run_out()
 
 
 def obstacle(case: Case, device: str, precisions: Collection[str]) -> str | None:

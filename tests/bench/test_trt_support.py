@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -25,6 +26,19 @@ def version_11(fakes: Fakes) -> None:
     fakes.tensorrt.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=0)
     fakes.tensorrt.DataType.BF16 = "BF16"
     del fakes.tensorrt.IInt8Calibrator, fakes.tensorrt.IInt8MinMaxCalibrator, fakes.tensorrt.IInt8EntropyCalibrator2
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt_weak"])
+def test_memory_that_runs_out_does_not_end_the_process_as_tensorrt_would_have_it(fakes: Fakes, name: str) -> None:
+    library = ctypes.CDLL("libstdc++.so.6")
+    set_handler, get_handler = library._ZSt15set_new_handlerPFvvE, library._ZSt15get_new_handlerv
+    set_handler.argtypes, get_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+    set_handler(ctypes.cast(library.abort, ctypes.c_void_p))
+    try:
+        fakes.backend(name)
+        assert get_handler() is None
+    finally:
+        set_handler(None)
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt_weak"])
