@@ -80,11 +80,11 @@ def sections(split: str, count: int, size: tuple[int, int] = SIZE) -> ImageSet:
 
 
 @cache
-def trained() -> UNet:
+def trained(width: int = WIDTH) -> UNet:
     """Return a network that marks the darker regions of a section, sure enough of them for INT8 to agree with it."""
     with quick(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = UNet(WIDTH)
+        network = UNet(width)
         images = torch.from_numpy(normalise(sections("train", 8).images))
         target = (avg_pool2d(images, 5, 1, 2, count_include_pad=False)[:, 0] < 0).long()
         optimizer = torch.optim.Adam(network.parameters())

@@ -24,6 +24,7 @@ from tests.bench.conformance import (
     both_lives,
     images,
     loaded,
+    quick_builds,
     short_histograms,
 )
 from tests.bench.networks import quick
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with quick(), short_histograms():
+    with quick(), short_histograms(), quick_builds():
         yield tmp_path_factory.mktemp("engines")
 
 
