@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from bench.accuracy import dice_drift, judge_accuracy, judge_floor
-from bench.case import parse_case
+from bench.case import Case, parse_case
 from bench.fingerprint import differences, surroundings
 from bench.speed import changes, judge_speed
 from bench.status import BAD, Status, Verdict
@@ -70,10 +70,19 @@ def findings(run: Run, verdicts: Iterable[Verdict]) -> list[str]:
         if verdict.speed and verdict.speed.low > 1 and lost:
             gain = f"{verdict.speed.ratio - 1:+.1%} FPS"
             trade.append(f"{verdict.case} is faster but less accurate: {gain}, Dice {verdict.dice_change:+.4f}")
-        slow = row.info.get("speedup")
-        if slow and slow < 1 and row.precision != "fp32" and verdict.status is not Status.REGRESSION:
-            idle.append(f"{verdict.case} is accurate but slower than FP32 ({slow:.2f}x)")
+        if row.precision != "fp32" and verdict.status is not Status.REGRESSION:
+            idle += _slower(row, run)
     return label + trade + idle
+
+
+def _slower(row: Row, run: Run) -> list[str]:
+    """Return in words that a row is slower than the FP32 reference, or else than its own backend in FP32."""
+    case = parse_case(row.case)
+    own = run.rows.get(Case(case.backend, "fp32", case.batch_size).id)
+    ratio, other = row.info.get("speedup") or 1, "FP32"
+    if ratio >= 1 and own:
+        ratio, other = row.fps / own.fps, own.case
+    return [f"{row.case} is accurate but slower than {other} ({ratio:.2f}x)"] if ratio < 1 else []
 
 
 def _compared(

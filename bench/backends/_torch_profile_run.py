@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +10,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+# PyTorch 2.13's profiler writes "USDT: ... profiler_start" among a command's lines at its own level.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 _HOST = "CPU"
 _WHOLE = 0.99
 """Share of the kernels' time from which the operators account for all of it."""

@@ -49,9 +49,13 @@ def test_other_library_version_and_calibration_images_are_named() -> None:
 
 
 def test_what_speed_and_accuracy_say_together_is_found() -> None:
+    whole = scores([[1.0, 1.0] for _ in GOOD])
     rows = [
         row_json(INT8, fps=150.0, dice_fp32=scores([[a, b - 0.01] for a, b in GOOD])),
         row_json("openvino-int8-b1", speedup=0.8),
+        row_json("openvino-fp32-b2", fps=100.0, speedup=2.0),
+        row_json("openvino-fp16-b2", fps=56.0, speedup=1.12, dice_fp32=whole),
+        row_json("openvino-bf16-b2", fps=101.0, speedup=2.02, dice_fp32=whole),
         row_json("torch-int8-b1", achieved={"fp32": 0.7, "int8": 0.3}),
     ]
     run = run_of(*rows)
@@ -59,6 +63,7 @@ def test_what_speed_and_accuracy_say_together_is_found() -> None:
     assert found == [
         "torch-int8-b1 is labelled int8, but ran 70% fp32, 30% int8",
         f"{INT8} is faster but less accurate: +50.0% FPS, Dice -0.0100",
+        "openvino-fp16-b2 is accurate but slower than openvino-fp32-b2 (0.56x)",
         "openvino-int8-b1 is accurate but slower than FP32 (0.80x)",
     ]
 

@@ -140,6 +140,11 @@ def test_a_convolution_whose_padding_is_a_word_is_counted() -> None:
     assert flops.by_format == {"fp32": 32 * 32 * 2 * 9}
 
 
+def test_profiler_writes_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    operator_seconds(lambda: torch.ones(3) + 1, on_gpu=False)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_time_on_a_cpu_is_each_operator_s_own() -> None:
     image = torch.zeros(1, 1, 32, 32)
     conv = torch.nn.Conv2d(1, 2, 3)
