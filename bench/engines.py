@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.backend import OutOfMemoryError, load_backend
 from bench.machine import this_machine
-from bench.memory import PeakMemory, release
+from bench.memory import PeakMemory, release, within_free
 from bench.source import source_digest
 from bench.timing import Stopwatch
 
@@ -58,7 +58,8 @@ def open_engine(
 ) -> Iterator[OpenEngine]:
     """Build or find the case's engine, load it, and release it at the end of the block.
 
-    Arrays beside the engine that do not fit raise `OutOfMemoryError` as an engine does, those inside the block too.
+    Arrays beside the engine that do not fit raise `OutOfMemoryError` as an engine does, those inside the block too. On
+    a CPU that is what is more than the memory free when it begins.
 
     Another `backend` than the case's own builds it another way, and its files lie under `name`.
     """
@@ -70,7 +71,7 @@ def open_engine(
         release(source.device)
         maker.build(source, case, folder)
 
-    with _memory_errors(case):
+    with _memory_errors(case), within_free(source.device):
         entry = source.cache.entry("engine", label, engine_key(maker, source, case), build)
         memory = PeakMemory(source.device)
         watch = Stopwatch()

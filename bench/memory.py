@@ -1,14 +1,21 @@
-"""Peak memory of one case: of this process on a CPU, of the device on a GPU."""
+"""Memory of one case: its peak, of this process on a CPU and of the device on a GPU, and on a CPU its end."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GROUP = Path("/sys/fs/cgroup")
+"""What a container may use, where it is told so (control groups, version 2)."""
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -37,6 +44,40 @@ class PeakMemory:
         self.sample()
         peak = _high_water() if self._device == "cpu" else self._peak
         return None if peak is None or self._start is None else max(0, peak - self._start)
+
+
+@contextmanager
+def within_free(device: str) -> Iterator[None]:
+    """On a CPU, let what asks in the block for more memory than is free now be refused it.
+
+    Linux promises more than it has, and kills a process that uses it: a whole session, for one case that is too large.
+    """
+    if device != "cpu" or sys.platform != "linux":
+        yield
+        return
+    import resource  # noqa: PLC0415 - Unix alone has it
+
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = int(psutil.Process().memory_info().data) + _free_bytes()
+    if before != resource.RLIM_INFINITY:
+        limit = min(limit, before)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def _free_bytes() -> int:
+    """Return the bytes that the machine, and the container that this process may be in, has left."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = ((_GROUP / f"memory.{name}").read_text(encoding="ascii").strip() for name in ("max", "current"))
+        told = dict(line.split() for line in (_GROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+        # Pages of files that nobody reads are given up before anybody is killed.
+        return min(free, max(0, int(limit) - int(used) + int(told["inactive_file"])))
+    except (OSError, KeyError, ValueError):  # no such group, or no limit: "max"
+        return free
 
 
 def release(device: str) -> None:

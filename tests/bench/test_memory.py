@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import bench.engines
+from bench import memory
+from bench.backend import OutOfMemoryError
 from bench.case import Case
-from bench.engines import open_settled
-from bench.memory import PeakMemory
+from bench.engines import open_engine, open_settled
+from bench.memory import PeakMemory, within_free
 from tests.bench.fake_engines import FakeEngine, fake_backend
-from tests.bench.networks import tiny_source
+from tests.bench.networks import quick, tiny_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,3 +91,35 @@ def test_first_engine_s_peak_is_without_what_its_library_keeps_for_good(
     # What the library took to start is in the seconds of the engine that started it.
     assert found[0].load_s > found[1].load_s
     assert all(_peak_mib(opened.memory) < 50 for opened in found)
+
+
+@linux
+def test_more_than_is_free_is_refused_while_a_case_is_open_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.memory._free_bytes", lambda: 256 * MIB)
+    source = tiny_source(tmp_path)
+    with (
+        pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(Unable to allocate 512. MiB"),
+        quick(), open_engine(source, Case("torch", "fp32", 2)),
+    ):  # fmt: skip
+        np.ones(512 * MIB, np.uint8)
+    assert np.ones(512 * MIB, np.uint8)[-1] == 1
+    with within_free("cpu"):
+        assert np.ones(64 * MIB, np.uint8)[-1] == 1
+    with within_free("cuda"):
+        assert np.ones(512 * MIB, np.uint8)[-1] == 1
+
+
+@linux
+def test_a_container_s_limit_is_what_is_free_where_it_is_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    machine = memory._free_bytes()
+    assert machine > 700 * MIB
+    (tmp_path / "memory.current").write_text(f"{500 * MIB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {100 * MIB}\ninactive_file {300 * MIB}\n")
+    for limit, free in ((900 * MIB, 700 * MIB), (100 * MIB, 0)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert memory._free_bytes() == free
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._free_bytes() > 700 * MIB
