@@ -107,4 +107,5 @@ def _keep_float(network: Any, config: Any, places: Collection[int]) -> None:  # 
     convolutions = [layer for layer in every if layer.type == trt.LayerType.CONVOLUTION]
     for place in places:
         convolutions[place].precision = trt.float16
+    config.clear_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)  # as beside transposed convolutions
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
