@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
@@ -58,6 +60,14 @@ def drop_unread(model: onnx.ModelProto, *kinds: str) -> None:
             model.graph.node.remove(node)
         else:
             wanted.update(node.input)
+
+
+def unquantize(model: onnx.ModelProto, kind: str, chosen: Callable[[onnx.NodeProto], bool] = lambda _: True) -> None:
+    """Have the nodes of one operator, or those chosen of them, read what their inputs were before Q/DQ."""
+    graph = Nodes(model)
+    for node in filter(chosen, graph.of(kind)):
+        node.input[:] = [graph.before_pair(name) for name in node.input]
+    drop_unread(model, *PAIR)
 
 
 def drop_unread_weights(model: onnx.ModelProto) -> None:

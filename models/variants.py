@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from onnx import helper, numpy_helper
 
-from models.nodes import PAIR, Nodes, drop_unread
+from models.nodes import PAIR, Nodes, unquantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,16 +46,16 @@ def shared_concat(model: onnx.ModelProto) -> onnx.ModelProto:
 def float_first(model: onnx.ModelProto) -> onnx.ModelProto:
     """Leave the convolution that reads the image unquantized."""
     graph = Nodes(model)
-    return _unquantized(
-        graph, model, lambda conv: graph.through_casts(graph.before_pair(conv.input[0])) in graph.inputs
-    )
+    unquantize(model, "Conv", lambda conv: graph.through_casts(graph.before_pair(conv.input[0])) in graph.inputs)
+    return model
 
 
 def float_last(model: onnx.ModelProto) -> onnx.ModelProto:
     """Leave the convolution that writes the logits unquantized."""
     graph = Nodes(model)
     ends = {graph.through_casts(name) for name in graph.outputs}
-    return _unquantized(graph, model, lambda conv: conv.output[0] in ends)
+    unquantize(model, "Conv", lambda conv: conv.output[0] in ends)
+    return model
 
 
 def float_ends(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -94,12 +94,3 @@ VARIANTS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "float-ends": float_ends,
 }
 """By name; each changes the model it is given and returns it."""
-
-
-def _unquantized(graph: Nodes, model: onnx.ModelProto, chosen: Callable[[onnx.NodeProto], bool]) -> onnx.ModelProto:
-    for conv in graph.of("Conv"):
-        if chosen(conv):
-            for index in (0, 1):
-                conv.input[index] = graph.before_pair(conv.input[index])
-    drop_unread(model, *PAIR)
-    return model

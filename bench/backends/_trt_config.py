@@ -104,18 +104,23 @@ def set_precisions(config: Any, options: Options) -> None:  # noqa: ANN401 - Ten
         config.clear_flag(trt.BuilderFlag.TF32)
 
 
+def network_layers(network: Any) -> list[Any]:  # noqa: ANN401 - as above
+    """Return all layers of a network definition."""
+    return [network.get_layer(index) for index in range(network.num_layers)]
+
+
 def keep_transposed(network: Any, config: Any) -> None:  # noqa: ANN401 - as above
     """Keep transposed convolutions in FP16 where a calibrator lets the rest be INT8, in which 8.6 cannot build them.
 
     The others are asked for in INT8 then. Left to choose, TensorRT ran them in FP16 up to the last one.
     """
-    layers = [network.get_layer(index) for index in range(network.num_layers)]
-    kinds = trt.LayerType
-    if not any(layer.type == kinds.DECONVOLUTION for layer in layers):
+    layers = network_layers(network)
+    wanted = {trt.LayerType.DECONVOLUTION: trt.float16, trt.LayerType.CONVOLUTION: trt.int8}
+    if not any(layer.type == trt.LayerType.DECONVOLUTION for layer in layers):
         return
     for layer in layers:
-        if layer.type in (kinds.CONVOLUTION, kinds.DECONVOLUTION):
-            layer.precision = trt.float16 if layer.type == kinds.DECONVOLUTION else trt.int8
+        if layer.type in wanted:
+            layer.precision = wanted[layer.type]
     config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
 
 

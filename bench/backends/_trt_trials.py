@@ -12,6 +12,7 @@ import tensorrt as trt
 from bench.backend import BuildError
 from bench.backends import _trt_build
 from bench.backends._trt_build import LAYERS
+from bench.backends._trt_config import network_layers
 from bench.backends._trt_ranges import evened, ranges_path
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ def _lay_out(network: Any, layout: str) -> None:  # noqa: ANN401 - TensorRT's cl
 
 
 def _keep_float(network: Any, config: Any, places: Collection[int]) -> None:  # noqa: ANN401 - as above
-    every = [network.get_layer(index) for index in range(network.num_layers)]
-    convolutions = [layer for layer in every if layer.type == trt.LayerType.CONVOLUTION]
+    convolutions = [layer for layer in network_layers(network) if layer.type == trt.LayerType.CONVOLUTION]
     for place in places:
         convolutions[place].precision = trt.float16
     config.clear_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)  # as beside transposed convolutions
