@@ -20,9 +20,10 @@ _NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver
 
 @dataclass(slots=True)
 class Source:
-    """Files measured under the same versions, none of which holds a cell that another of them holds."""
+    """Files whose versions agree, none of which holds a cell that another of them holds."""
 
-    environment: object
+    environment: dict[str, object] = field(default_factory=dict)
+    """Driver, threads and versions; a library that one file's machine lacked is as the others found it."""
     files: list[str] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     rows: dict[tuple[str, int], Row] = field(default_factory=dict)
@@ -33,7 +34,10 @@ class Source:
     """By scheme, where the images came from, samples asked for, and batch size."""
 
     def add(self, file: str, run: Run) -> bool:
-        """Take a file's cells; False, and nothing is taken, where one is held already."""
+        """Take a file's cells; False, and nothing is taken, where a version differs or a cell is held already."""
+        environment = _environment(run)
+        if any(environment[name] != self.environment[name] for name in environment.keys() & self.environment.keys()):
+            return False
         rows = {(scheme(case), row.batch_size): row for case, row in run.rows.items()}
         streams = {_stream_key(found): found for found in run.streams}
         if rows.keys() & self.rows.keys() or streams.keys() & self.streams.keys():
@@ -41,6 +45,7 @@ class Source:
         for key, row in rows.items():
             if row.info.get("speedup_over") in run.rows:
                 self.speedups[key] = row.info["speedup"]
+        self.environment |= environment
         self.rows |= rows
         self.streams |= streams
         self.files.append(file)
@@ -109,18 +114,16 @@ class Group:
 def join(runs: Iterable[tuple[str, Run]]) -> list[Group]:
     """Return the groups that files, each with its name, fall into, in the order of the files.
 
-    Within a group a file goes with those of the same versions, unless one of them holds a cell of it already; the
-    source that holds most comes first.
+    Within a group a file goes with those whose versions agree with its own, unless one of them holds a cell of it
+    already; the source that holds most comes first.
     """
     groups: dict[tuple[str, ...], Group] = {}
     for file, run in runs:
         suite = run.suite
         key = (str(suite["machine"]["id"]), *(str(suite[part]["digest"]) for part in ("model", "images")))
         group = groups.setdefault(key, Group(heading(run)))
-        machine = suite["machine"]
-        environment = machine.get("driver"), suite.get("threads"), sorted((machine.get("runtimes") or {}).items())
-        if not any(source.environment == environment and source.add(file, run) for source in group.sources):
-            group.sources.append(Source(environment))
+        if not any(source.add(file, run) for source in group.sources):
+            group.sources.append(Source())
             group.sources[-1].add(file, run)
     for group in groups.values():
         group.sources.sort(key=lambda source: -len(source.rows) - len(source.streams))
@@ -131,6 +134,13 @@ def scheme(case: str) -> str:
     """Return a case's backend and precision, as tables name them."""
     parsed = parse_case(case)
     return f"{parsed.backend} {parsed.precision}"
+
+
+def _environment(run: Run) -> dict[str, object]:
+    """Return what must be the same for rows to stand side by side: versions under `runtimes`, and the rest."""
+    machine = run.suite["machine"]
+    versions = {f"{name} version": version for name, version in (machine.get("runtimes") or {}).items()}
+    return {"driver": machine.get("driver"), "threads": run.suite.get("threads"), **versions}
 
 
 def _stream_key(found: Mapping[str, Any]) -> tuple[str, str, int, int]:

@@ -80,6 +80,21 @@ def test_same_case_of_two_files_is_two_lines(several: list[Path], tmp_path: Path
     assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][0] == "1600"
 
 
+def test_a_library_that_one_machine_lacked_parts_no_files_but_another_version_does(tmp_path: Path) -> None:
+    without, with_it = machine("3.10.13"), machine("3.10.13")
+    with_it["runtimes"]["openvino"] = "2026.4.1"
+    newer = {**with_it, "runtimes": {**with_it["runtimes"], "openvino": "2026.5.0"}}
+    rows = {"torch-fp32-b1": without, "torch-fp32-b4": with_it, "torch-fp32-b8": newer, "torch-fp32-b16": without}
+    paths = [
+        write(tmp_path / f"{case}.json", run_json(row_json(case, 100.0), machine=place)) for case, place in rows.items()
+    ]
+    lines = section(paths, lambda path: path.stem).splitlines()
+    assert lines[2].startswith("1. `torch-fp32-b1`, `torch-fp32-b4`, `torch-fp32-b16` (")
+    assert "openvino 2026.4.1" in lines[2]
+    assert lines[3].startswith("2. `torch-fp32-b8` (")
+    assert "openvino 2026.5.0" in lines[3]
+
+
 def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Path) -> None:
     other = run_json(row_json("torch-fp32-b1"), machine=machine("3.10.13"))
     other["suite"]["images"] = {**other["suite"]["images"], "digest": "another"}
