@@ -132,6 +132,9 @@ def _open(path: Path) -> list[Image.Image]:
 def _decoded(path: Path) -> list[Image.Image]:
     try:
         pages = []
+        if path.exists() and not path.is_file():  # whose reader may wait for ever
+            msg = "it is a pipe, a socket or a device"
+            raise OSError(msg)
         with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
             for page in range(getattr(picture, "n_frames", 1)):
                 picture.seek(page)

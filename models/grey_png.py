@@ -32,7 +32,7 @@ def read_grey_png(path: Path) -> NDArray[Any] | None:
     Returns None for every other file, a damaged one too: Pillow, which decodes all kinds and has the last word on what
     is damaged, holds the lock for part of each image, and however many threads there are, they get no further together.
     """
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() != ".png" or not path.is_file():
         return None
     try:
         data = path.read_bytes()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from models.files import read_image
 from models.images import ImageError, from_folder
 
 if TYPE_CHECKING:
@@ -73,6 +76,24 @@ def test_broken_folder_is_refused_with_one_sentence_that_names_it(tmp_path: Path
     with pytest.raises(ImageError, match=text) as caught:
         from_folder(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_pipe_that_nobody_writes_to_is_no_image_and_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    told: list[str] = []
+
+    def read() -> None:
+        for reader, path in ((from_folder, tmp_path), (read_image, tmp_path / name)):
+            with pytest.raises(ImageError) as caught:
+                reader(path)
+            told.append(str(caught.value))
+
+    reading = Thread(target=read, daemon=True)
+    reading.start()
+    reading.join(timeout=20)
+    reason = "cannot be read as PNG, JPEG or TIFF (it is a pipe, a socket or a device); remove it or save it again"
+    assert told == [f"{tmp_path / name}: this file {reason}"] * 2
 
 
 def test_size_other_than_the_one_asked_for_is_refused(tmp_path: Path) -> None:
