@@ -19,6 +19,8 @@ ABOVE = (
 """What to say under a table in which an engine passes its ceiling."""
 _GAPS = 0.3
 """Share of the time outside all layers from which launching them is what binds."""
+_NEAR = 0.5
+"""Share of the ceiling from which that ceiling is what binds; below it the kernels are, which others may outrun."""
 
 
 @runtime_checkable
@@ -97,4 +99,6 @@ def _bound_by(
         return "launches"
     if least is None:
         return "unknown"
+    if sum(least) / inference_s < _NEAR:
+        return "kernels"
     return "arithmetic" if least[0] >= least[1] else "memory"

@@ -132,7 +132,7 @@ def test_launches_of_kernels_on_a_gpu_are_not_taken_for_the_layers_times(source:
     assert launches == {}
     work = Work(())
     found = case_share(case, work, {"fp32": 1.0, "copy_bytes_per_s": 1.0}, 1.0, launches)
-    assert (found["outside_layers"], found["bound_by"]) == (None, "arithmetic")
+    assert (found["outside_layers"], found["bound_by"]) == (None, "kernels")
 
 
 def test_the_logits_of_a_cpu_lie_at_one_address_and_copies_are_the_caller_s(source: NetworkSource) -> None:

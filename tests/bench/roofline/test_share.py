@@ -37,6 +37,12 @@ def test_slower_memory_binds() -> None:
     assert case_share(FP32, WORK, {**CEILINGS, "copy_bytes_per_s": 1e8}, 0.1, None)["bound_by"] == "memory"
 
 
+def test_kernels_bind_where_less_than_half_of_the_ceiling_is_reached() -> None:
+    assert case_share(FP32, WORK, CEILINGS, 0.049, None)["bound_by"] == "kernels"
+    assert case_share(FP32, WORK, {**CEILINGS, "copy_bytes_per_s": 1e8}, 0.2, None)["bound_by"] == "kernels"
+    assert case_share(FP32, WORK, CEILINGS, 0.1, {"a": 0.06})["bound_by"] == "launches"
+
+
 def test_time_outside_all_layers_is_launching() -> None:
     layers = {"a": 0.010, "b": 0.005}
     assert outside(0.020, layers) == pytest.approx(0.25)
