@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,11 @@ class GivenRanges(NetworkSource):
     limits: Mapping[str, float] = field(kw_only=True)
     plain: NetworkSource = field(kw_only=True)
 
+    @property
+    def label(self) -> str:
+        """A name of its own for each set of ranges, so that the cache takes none for a change of another."""
+        return hashlib.sha256(json.dumps(dict(self.limits), sort_keys=True).encode()).hexdigest()[:8]
+
     def graph_entry(self, kind: str) -> Entry:
         """Return the cache entry of one kind of graph, an INT8 one with the given ranges."""
         if not kind.startswith("int8"):
@@ -38,8 +45,7 @@ class GivenRanges(NetworkSource):
         form = next((form for form in _FORMS if kind.endswith(form)), None)
         code = source_digest(Path(str(models.symmetric.__file__)), *FORM_FILES)
         key = {"fp32": fp32.digest, "kind": kind, "limits": dict(self.limits), "code": code}
-        name = plain_name(self.network.name)
-
+        name = f"{plain_name(self.network.name)}-{kind}-{self.label}"
         if form is None:
             ranges = symmetric(self.limits)
             return self.cache.entry(
@@ -65,4 +71,4 @@ def dice_of_swaps(
     swaps = [(tensor, {**base, tensor: other[tensor]}) for tensor in tensors]
     for name, limits in (("all by the first", base), ("all by the second", other), *swaps):
         given = GivenRanges(*source.parts, limits=limits, plain=source)
-        yield name, mean_dice(given, case, f"{case.id}-given", judged_by)
+        yield name, mean_dice(given, case, f"{case.id}-given-{given.label}", judged_by)

@@ -203,7 +203,10 @@ def test_one_bad_range_costs_its_dice_and_the_others_nothing(
     monkeypatch.setattr("bench.commands.ranges.load_network", lambda *_: tiny_source(tmp_path).network)
     with quick():
         assert command(tmp_path, "--own", "--swap", "2") == 0
-    lines = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr()
+    assert "building onnxruntime-int8-b1-given-" in shown.err
+    assert not [line for line in shown.err.splitlines() if "given" in line and "stored one" in line]
+    lines = shown.out.splitlines()
     start = next(index for index, line in enumerate(lines) if "ranges by TensorRT MinMax but for one" in line)
     base, whole, swapped, same = (line.split() for line in lines[start + 1 : start + 5])
     assert swapped[0] == "image"
