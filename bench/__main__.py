@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from bench.cache import CacheError
+from bench.ending import sigterm_as_ctrl_c
 from bench.status import INTERRUPTED
 
 _COMMANDS = Path(__file__).parent / "commands"
@@ -32,7 +33,12 @@ class Command(Protocol):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status; 2 also for a wrong command line, 130 where Ctrl-C ended it."""
+    """Run one command and return its exit status: 2 also for a wrong command line, 130 after Ctrl-C or SIGTERM."""
+    with sigterm_as_ctrl_c():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     completing = _ARGCOMPLETE in os.environ
     name = (_being_typed() if completing else given)[:1]
