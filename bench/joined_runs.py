@@ -22,7 +22,7 @@ _NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver
 class Source:
     """Files whose versions agree, none of which holds a cell that another of them holds."""
 
-    environment: dict[str, object] = field(default_factory=dict)
+    environment: dict[tuple[str, str], object] = field(default_factory=dict)
     """Driver, threads and versions; a library that one file's machine lacked is as the others found it."""
     files: list[str] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
@@ -136,11 +136,17 @@ def scheme(case: str) -> str:
     return f"{parsed.backend} {parsed.precision}"
 
 
-def _environment(run: Run) -> dict[str, object]:
-    """Return what must be the same for rows to stand side by side: versions under `runtimes`, and the rest."""
+def _environment(run: Run) -> dict[tuple[str, str], object]:
+    """Return what must be the same for rows to stand side by side, by where the run tells it and its name."""
     machine = run.suite["machine"]
-    versions = {f"{name} version": version for name, version in (machine.get("runtimes") or {}).items()}
-    return {"driver": machine.get("driver"), "threads": run.suite.get("threads"), **versions}
+    found: dict[tuple[str, str], object] = {
+        ("machine", "driver"): machine.get("driver"),
+        ("suite", "threads"): run.suite.get("threads"),
+    }
+    found |= {("machine", name): version for name, version in (machine.get("runtimes") or {}).items()}
+    for row in run.rows.values():
+        found |= {("row", name): version for name, version in row.info["versions"].items()}
+    return found
 
 
 def _stream_key(found: Mapping[str, Any]) -> tuple[str, str, int, int]:

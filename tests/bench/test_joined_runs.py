@@ -95,6 +95,16 @@ def test_a_library_that_one_machine_lacked_parts_no_files_but_another_version_do
     assert "openvino 2026.5.0" in lines[3]
 
 
+def test_another_version_of_what_a_row_ran_on_parts_files(several: list[Path], tmp_path: Path) -> None:
+    upgraded = row_json("tensorrt-fp16-b4", 1600.0)
+    upgraded["extra_info"]["versions"] = {**upgraded["extra_info"]["versions"], "tensorrt": "2.0"}
+    again = write(tmp_path / "again.json", run_json(upgraded, machine=machine("3.10.13")))
+    lines = section([several[0], again], lambda path: path.name).splitlines()
+    assert "tensorrt 1.0" in lines[2]
+    assert "tensorrt 2.0" in lines[3]
+    assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][:2] == ["-", "1600"]
+
+
 def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Path) -> None:
     other = run_json(row_json("torch-fp32-b1"), machine=machine("3.10.13"))
     other["suite"]["images"] = {**other["suite"]["images"], "digest": "another"}
