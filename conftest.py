@@ -9,6 +9,7 @@ pytest_plugins = (
     "fixtures.pictures",
     "fixtures.session",
     "fixtures.stream",
+    "fixtures.unfinished",
     "fixtures.crew",
     "fixtures.first_baseline",
     "fixtures.report",

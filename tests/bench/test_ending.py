@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +10,9 @@ import pytest
 
 from bench.__main__ import main
 from bench.ending import sigterm_as_ctrl_c
-from bench.results import read_run
-from tests.fixtures.sessions import ON_CPU, QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -79,27 +71,3 @@ def test_command_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setattr("bench.commands.gate.run", lambda _options: signal.raise_signal(signal.SIGTERM))
     assert main(["gate", "run.json"]) == 130
     assert capsys.readouterr().err == "stopped: bench gate\n"
-
-
-def test_session_in_the_background_keeps_what_it_measured(tmp_path: Path) -> None:
-    report, plugin = tmp_path / "run.json", tmp_path / "ended.py"
-    plugin.write_text(
-        "import os, signal\n"
-        "def pytest_runtest_teardown(item):\n"
-        "    if 'openvino' in item.name:\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
-    )
-    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
-    command = [
-        sys.executable, "-m", "pytest", "bench/test_inference.py", "-p", "ended", "--backends=onnxruntime,openvino",
-        *ON_CPU, "--precisions=fp32", "--batch-sizes=1,2", "--image-size=64", f"--cache-dir={tmp_path / 'cache'}",
-        *QUICK, f"--benchmark-json={report}",
-    ]  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    ended = subprocess.run(
-        [*ignoring, *command], cwd=ROOT, check=False, capture_output=True, text=True, env=environment
-    )
-    assert ended.returncode == pytest.ExitCode.INTERRUPTED, ended.stdout
-    assert "KeyboardInterrupt" in ended.stdout
-    assert set(read_run(report).rows) == {"onnxruntime-fp32-b1", "openvino-fp32-b1"}
