@@ -66,7 +66,7 @@ harness: $(READY) ## compare this suite's FPS with a bare loop and with OpenVINO
 	$(PY) -m bench.harness $(OPTIONS)
 
 clean: ## remove the environment, the engine cache and what runs left
-	rm -rf $(VENV) .bench_cache .benchmarks .mypy_cache .ruff_cache .pytest_cache benchmark.json
+	rm -rf $(VENV) .bench_cache .benchmarks .mypy_cache .ruff_cache .pytest_cache benchmark.json benchmark.unfinished.json
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(PLACE)

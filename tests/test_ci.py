@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -105,6 +106,18 @@ def test_regression_exits_with_1_is_marked_and_the_report_goes_into_the_summary(
     assert mark.startswith("::error title=REGRESSION openvino-fp32-b1::FPS ")
     assert summary.read_text() == f"before\n{(tmp_path / 'report.md').read_text()}"
     assert "REGRESSION" in summary.read_text()
+
+
+def test_killed_run_is_reported_as_far_as_it_came(job: Job, tmp_path: Path) -> None:
+    ended = job.desk.ended("test_stream", signal.SIGKILL)
+    answer = job.run(tmp_path, *ended, "--gate", f"--baseline={job.baseline}")
+    assert answer.returncode == 128 + signal.SIGKILL, answer.stdout + answer.stderr
+    assert list(read_run(tmp_path / "run.unfinished.json").rows) == ["openvino-fp32-b1"]
+    for name in ("report.html", "report.md"):
+        assert "openvino-fp32-b1" in (tmp_path / name).read_text()
+    again = job.run(tmp_path, "--precisions=int4")
+    assert again.returncode == int(pytest.ExitCode.USAGE_ERROR)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_command_line_that_is_wrong_keeps_pytest_s_status(job: Job, tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ BY_TEST = {
 }
 """Commands that another test runs, with inputs of its own."""
 MADE = {
-    ".venv", ".bench_cache", "benchmark.json", "benchmark.unfinished.json", "run.json", "report.html", "report.md",
-    "junit.xml", "ci-results/",
+    ".venv", ".bench_cache", "benchmark.json", "benchmark.unfinished.json", "run.json", "run.unfinished.json",
+    "report.html", "report.md", "junit.xml", "ci-results/",
     ".gitlab-ci.yml", "onnx_reference.py", "bench/backends/NAME.py",
 }  # fmt: skip
 """Files that a command makes, or that the reader is to write."""
