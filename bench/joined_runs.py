@@ -56,11 +56,8 @@ class Source:
     def origin(self) -> str:
         """When it was measured, beside a GPU on how many cores, and with which versions."""
         days = sorted({str(run.suite.get("measured", ""))[:10] for run in self.runs})
-        versions: dict[str, str] = {}
-        for run in self.runs:
-            versions |= run.suite["machine"].get("runtimes") or {}
-        for row in self.rows.values():
-            versions |= row.info["versions"]
+        # Sorted by place: what a row tells of itself has the last word, as of its build of PyTorch.
+        versions = {name: self.environment[place, name] for place, name in sorted(self.environment)}
         told = [f"{name.replace('_', ' ')} {versions[name]}" for name in _NAMES if name in versions]
         machine = self.runs[0].suite["machine"]
         cores = [f"{machine['cores']} CPU cores"] if machine["gpu"] else []
