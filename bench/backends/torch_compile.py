@@ -47,7 +47,10 @@ __all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versio
 
 def supports(case: Case, device: str) -> str | None:
     """Return why this machine cannot run the case, or None."""
-    return unsupported(case, device)
+    reason = unsupported(case, device)
+    if reason is None and device == "cuda" and find_spec("triton") is None:
+        return "PyTorch's compiler writes its GPU kernels in Triton, which is not installed (install triton)"
+    return reason
 
 
 def versions() -> dict[str, str]:

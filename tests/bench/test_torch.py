@@ -85,6 +85,18 @@ def test_where_the_profiler_sees_no_kernel_the_rounding_tells_tf32_from_fp32(
     assert engine.achieved == {"fp32": 1.0}
 
 
+def test_compiled_engines_need_triton_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: Any = torch_compile
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    case = Case("torch_compile", "fp32", 1)
+    monkeypatch.setattr(compiled, "find_spec", {"triton": None}.get)
+    reason = "PyTorch's compiler writes its GPU kernels in Triton, which is not installed (install triton)"
+    assert compiled.supports(case, "cuda") == reason
+    assert compiled.supports(case, "cpu") is None
+    monkeypatch.setattr(compiled, "find_spec", lambda _: "found")
+    assert compiled.supports(case, "cuda") is None
+
+
 def test_an_upgrade_of_cudnn_or_triton_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: Any = torch_compile
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
