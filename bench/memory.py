@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +20,16 @@ _GROUP = Path("/sys/fs/cgroup")
 """What a container may use, where it is told so (control groups, version 2)."""
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_CORES = os.cpu_count() or 1
+INEXACT_BYTES = max(32, 2 * _CORES) * _CORES * mmap.PAGESIZE
+"""By how much a high-water mark may be off: the pages that Linux (6.2 and later) lets each core count for itself."""
 
 
 class PeakMemory:
     """Bytes that a case needed at its worst, over what was in use when this object was made.
 
-    On a CPU the kernel's high-water mark of resident memory, reset at the start (Linux; None elsewhere).
+    On a CPU the kernel's high-water mark of resident memory, reset at the start (Linux; None elsewhere). It is as
+    inexact as `INEXACT_BYTES` says.
     On a GPU the device memory in use at each `sample`, whoever allocated it, less that at the start.
     """
 

@@ -13,7 +13,7 @@ from bench import memory
 from bench.backend import OutOfMemoryError
 from bench.case import Case
 from bench.engines import open_engine, open_settled
-from bench.memory import PeakMemory, within_free
+from bench.memory import INEXACT_BYTES, PeakMemory, within_free
 from tests.bench.fake_engines import FakeEngine, fake_backend
 from tests.bench.networks import quick, tiny_source
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIB = 2**20
+INEXACT_MIB = INEXACT_BYTES / MIB
+"""On 2 cores next to nothing, on 64 32 MiB."""
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's high-water mark")
 
 
@@ -36,7 +38,7 @@ def test_peak_holds_memory_that_was_given_back_since() -> None:
     memory = PeakMemory("cpu")
     block = np.ones(200 * MIB, np.uint8)
     del block
-    assert 190 < _peak_mib(memory) < 260
+    assert 190 - INEXACT_MIB < _peak_mib(memory) < 260 + INEXACT_MIB
 
 
 @linux
@@ -52,11 +54,11 @@ def test_peak_of_one_case_does_not_hide_the_next_one_s() -> None:
     first = PeakMemory("cpu")
     del_me = np.ones(200 * MIB, np.uint8)
     del del_me
-    assert _peak_mib(first) > 190
+    assert _peak_mib(first) > 190 - INEXACT_MIB
     second = PeakMemory("cpu")
-    assert _peak_mib(second) < 50
+    assert _peak_mib(second) < 50 + INEXACT_MIB
     block = np.ones(100 * MIB, np.uint8)
-    assert 90 < _peak_mib(second) < 160
+    assert 90 - INEXACT_MIB < _peak_mib(second) < 160 + INEXACT_MIB
     assert block[0] == 1
 
 
