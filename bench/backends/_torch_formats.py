@@ -70,7 +70,7 @@ def _tf32_share(run: Callable[[], object]) -> float | None:
 
     None where the profiler saw no such kernel: then nothing is known.
     """
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True) as profile:
         run()
         torch.cuda.synchronize()
     times: dict[bool, float] = {True: 0.0, False: 0.0}

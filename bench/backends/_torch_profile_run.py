@@ -25,7 +25,7 @@ def operator_seconds(run: Callable[[], object], *, on_gpu: bool) -> dict[str, fl
     """
     activity = torch.profiler.ProfilerActivity
     activities = [activity.CPU, *([activity.CUDA] if on_gpu else [])]
-    with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+    with torch.profiler.profile(activities=activities, record_shapes=True, acc_events=True) as profile:
         run()
     host: list[Any] = []
     device: list[Any] = []
