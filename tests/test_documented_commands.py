@@ -173,6 +173,9 @@ def test_files_that_commands_write_are_what_they_are_named(place: Place, elsewhe
 
 
 def test_shell_completes_after_the_lines_of_the_documents(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    if shutil.which("register-python-argcomplete", path=path) is None:
+        pytest.skip("argcomplete's register-python-argcomplete is neither beside this Python nor in PATH")
     script = tmp_path / "complete.sh"
     script.write_text(
         """
@@ -184,7 +187,6 @@ def test_shell_completes_after_the_lines_of_the_documents(tmp_path: Path) -> Non
         _python_argcomplete pytest --gate-b pytest; echo "${COMPREPLY[@]}"
         """
     )
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     answer = subprocess.run(
         ["/bin/bash", script], cwd=ROOT, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True
     )

@@ -46,9 +46,9 @@ BY_TEST = {
     "python -m bench ab --a PLACE --b PLACE --cases CASE,...": "tests/bench/test_ab.py::"
     "test_command_prints_a_verdict_per_case",
     "pytest tests/bench/test_conformance.py -k onnx_reference": "tests/test_example_backend.py::"
-    "test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured",
+    "test_example_backend_passes_the_conformance_suite_and_can_be_measured",
     "pytest bench/ --backends onnx_reference --batch-sizes 1": "tests/test_example_backend.py::"
-    "test_example_backend_passes_the_conformance_suite_and_lint_and_can_be_measured",
+    "test_example_backend_passes_the_conformance_suite_and_can_be_measured",
     "python -m bench tables --readme README.md": "tests/bench/test_tables.py::"
     "test_the_readme_shows_what_the_stored_runs_give",
     "python -m bench ranges": "tests/bench/test_ranges.py::test_our_own_calibrations_are_compared",
@@ -111,7 +111,7 @@ def test_blocks_hold_nothing_but_commands_and_the_diagram() -> None:
 def pytest_help() -> str:
     """What `pytest --help` prints."""
     words = [sys.executable, "-m", "pytest", "--help"]
-    return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout
 
 
 @pytest.fixture(scope="module")
