@@ -1,4 +1,4 @@
-"""What ends a process before it is through: SIGTERM, which CI, `timeout` and containers send, is taken as Ctrl-C is."""
+"""What ends a process before it is through: Ctrl-C, and SIGTERM, which CI, `timeout` and containers send, like it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @contextmanager
@@ -26,6 +26,39 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def held(say: Callable[[str], None] | None = None) -> Iterator[Callable[[], bool]]:
+    """Keep Ctrl-C and SIGTERM for the end of the block; yield what tells whether one came.
+
+    For libraries that call back into Python: an exception that a signal raises there, they print and forget. After the
+    first signal, which is said, the next is the system's, and ends the process at once. Nothing is changed in a thread
+    that gets no signals, nor for a signal that is ignored or is the system's already.
+    """
+    if current_thread() is not main_thread():
+        yield lambda: False
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    came: list[int] = []
+
+    def note(number: int, frame: Any) -> None:  # noqa: ANN401, ARG001 - a signal handler's argument
+        came.append(number)
+        for taken in ours:
+            signal.signal(taken, signal.SIG_DFL)
+        if say is not None:
+            say("interrupted: this ends as soon as TensorRT gives control back; once more ends the process at once")
+
+    ours = [number for number, handler in handlers.items() if callable(handler)]
+    for number in ours:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number in ours:
+            signal.signal(number, handlers[number])
+        for sent in came:
+            signal.raise_signal(sent)
 
 
 def _interrupt(number: int, frame: Any) -> None:  # noqa: ANN401 - a signal handler's argument

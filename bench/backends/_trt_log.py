@@ -12,6 +12,7 @@ import tensorrt as trt
 
 from bench.backend import BuildError
 from bench.backends._memory import needed_bytes, out_of_memory, ran_out
+from bench.ending import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,9 +46,13 @@ def log() -> Log:
 
 @contextmanager
 def heard() -> Iterator[Sequence[str]]:
-    """Start with no messages; the yielded sequence grows with each that TensorRT gives."""
+    """Start with no messages; the yielded sequence grows with each that TensorRT gives.
+
+    Ctrl-C waits for the end of the block: raised in `log`, TensorRT would print it and go on.
+    """
     log().lines.clear()
-    yield log().lines
+    with held():
+        yield log().lines
 
 
 def fail(what: str, batch_size: int, lines: Sequence[str]) -> NoReturn:

@@ -52,8 +52,11 @@ class Progress:
             self._say(self.text(watch.elapsed_s))
 
 
-def monitor(progress: Progress) -> Any | None:  # noqa: ANN401 - TensorRT's classes have no types
-    """Return a progress monitor for the builder's configuration, or None where TensorRT has none (8.6)."""
+def monitor(progress: Progress, ends: Callable[[], bool]) -> Any | None:  # noqa: ANN401 - TensorRT's classes have no types
+    """Return a progress monitor for the builder's configuration, or None where TensorRT has none (8.6).
+
+    It cancels the build once `ends` says so.
+    """
     if not hasattr(trt, "IProgressMonitor"):
         return None
 
@@ -68,7 +71,7 @@ def monitor(progress: Progress) -> Any | None:  # noqa: ANN401 - TensorRT's clas
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             progress.phase(phase_name, f"{step + 1} of {self._steps.get(phase_name, 0)}")
-            return True  # False would cancel the build
+            return not ends()
 
         def phase_finish(self, phase_name: str) -> None:
             progress.phase(phase_name, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.__main__ import main
-from bench.ending import sigterm_as_ctrl_c
+from bench.ending import held, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,3 +71,59 @@ def test_command_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setattr("bench.commands.gate.run", lambda _options: signal.raise_signal(signal.SIGTERM))
     assert main(["gate", "run.json"]) == 130
     assert capsys.readouterr().err == "stopped: bench gate\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_held_signal_comes_at_the_end_of_the_block_and_the_next_one_is_the_systems(number: int) -> None:
+    said: list[str] = []
+    reached = []
+
+    def block() -> None:
+        with sigterm_as_ctrl_c(), held(), held(said.append) as came:
+            reached.append(came())
+            signal.raise_signal(number)
+            reached.append(came())
+            assert signal.getsignal(signal.SIGINT) is signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert reached == [False, True]
+    assert len(said) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_held_signal_comes_before_what_the_block_raises() -> None:
+    def block() -> None:
+        with held():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        block()
+    assert isinstance(caught.value.__context__, ValueError)
+
+
+def test_signal_that_is_ignored_or_the_systems_is_not_held() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with held() as came:
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.raise_signal(signal.SIGINT)
+    assert not came()
+
+
+def test_nothing_is_held_without_a_signal_and_in_a_thread_that_gets_none() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with held() as came:
+        pass
+    assert not came()
+    assert signal.getsignal(signal.SIGINT) is before
+    found: list[object] = []
+
+    def inside() -> None:
+        with held() as asked:
+            found.extend([asked(), signal.getsignal(signal.SIGINT)])
+
+    thread = Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [False, before]

@@ -13,6 +13,7 @@ import torch
 
 from bench.backend import BuildError, OutOfMemoryError
 from bench.case import Case
+from tests.bench.test_trt_build_failures import Interrupted
 from tests.bench.test_trt_run import no_room
 from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
@@ -111,6 +112,15 @@ def test_failures_show_tensorrts_messages_and_the_loggers_class_comes_back(
     with pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(needs about 20.0 GiB\)$"):
         build(fakes, FakeSource(tmp_path), "fp16")
     assert fakes.tensorrt.Logger is original
+
+
+def test_ctrl_c_in_a_conversion_ends_it_after_it(fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path) -> None:
+    source = FakeSource(tmp_path)
+    fakes.behaviour.says = [("ERROR", Interrupted("odd"))]
+    with pytest.raises(KeyboardInterrupt):
+        build(fakes, source, "fp16")
+    assert len(converter.conversions) == 1
+    assert source.said[0].startswith("interrupted: this ends as soon as TensorRT")
 
 
 @pytest.mark.parametrize("error", [TypeError("(): no such argument\nInvoked with: all"), ValueError("__len__() >= 0")])

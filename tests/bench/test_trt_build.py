@@ -217,19 +217,22 @@ def test_a_long_build_tells_the_time_and_the_step(fakes: Fakes) -> None:
     assert shown.text(61.4) == "a case: TensorRT has been building for 61 s (calibration batch 3 of 8)"
     with shown:
         assert said.wait(timeout=10)
-    assert progress.monitor(shown) is None
+    assert progress.monitor(shown, lambda: False) is None
 
 
 def test_tensorrts_own_progress_is_shown_where_it_has_one(fakes: Fakes, tmp_path: Path) -> None:
     fakes.tensorrt.IProgressMonitor = type("IProgressMonitor", (), {})
     progress = fakes.backend("_trt_progress")
     shown = progress.Progress(FakeSource(tmp_path).say, "a case")
-    monitor = progress.monitor(shown)
+    ended = threading.Event()
+    monitor = progress.monitor(shown, ended.is_set)
     monitor.phase_start("Timing", "Building", 8)
     assert monitor.step_complete("Timing", 2) is True
     assert shown.text(5).endswith("(Timing 3 of 8)")
     monitor.phase_finish("Timing")
     assert shown.text(5).endswith("for 5 s")
+    ended.set()
+    assert monitor.step_complete("Timing", 3) is False  # which cancels the build
 
 
 @pytest.mark.parametrize("backend", ["tensorrt_weak", "tensorrt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,16 @@ from tests.bench.trt_api.fakes import Fakes, FakeSource
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class Interrupted(str):
+    """A message that Ctrl-C comes with, in the midst of TensorRT's call of the logger."""
+
+    __slots__ = ()
+
+    def __format__(self, _: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return str(self)
 
 
 @pytest.fixture
@@ -99,3 +110,21 @@ def test_a_calibration_batch_that_does_not_fit_is_out_of_memory_and_leaves_nothi
         build(fakes, source, "int8")
     assert fakes.device.used_bytes == 0
     assert list(source.engine_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("builds", [True, False])
+def test_ctrl_c_in_tensorrts_call_of_the_logger_ends_the_build_after_it(
+    fakes: Fakes,
+    tmp_path: Path,
+    builds: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    source = FakeSource(tmp_path)
+    fakes.behaviour.builds = builds
+    fakes.behaviour.says = [("ERROR", Interrupted("odd"))]
+    with pytest.raises(KeyboardInterrupt):
+        build(fakes, source, "fp16")
+    assert source.said == [
+        "interrupted: this ends as soon as TensorRT gives control back; once more ends the process at once"
+    ]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not list(source.engine_folder.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +117,10 @@ class Config:
 
 
 def speak(behaviour: Behaviour, logger: Any) -> None:
-    """Say what the test wants said."""
+    """Say what the test wants said; as TensorRT does, go on whatever the logger raises."""
     for severity, text in behaviour.says:
-        logger.log(Severity[severity], text)
+        with suppress(BaseException):
+            logger.log(Severity[severity], text)
 
 
 def _calibrate(behaviour: Behaviour, device: Device, calibrator: Any, shape: tuple[int, ...]) -> None:

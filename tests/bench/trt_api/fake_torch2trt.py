@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tests.bench.trt_api.fake_builder import Config, Severity
+from tests.bench.trt_api.fake_builder import Config, speak
 
 if TYPE_CHECKING:
     from tests.bench.trt_api.fakes import Fakes
@@ -42,8 +42,7 @@ class FakeTorch2trt:
     def convert(self, module: torch.nn.Module, inputs: list[torch.Tensor], **options: Any) -> Any:
         """Convert as the real one does: the module runs once plainly and once inside the conversion."""
         logger = self.fakes.tensorrt.Logger("ERROR")
-        for severity, text in self.fakes.behaviour.says:
-            logger.log(Severity[severity], text)
+        speak(self.fakes.behaviour, logger)
         if self.error is not None:
             raise self.error
         (example,) = inputs
