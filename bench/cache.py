@@ -127,7 +127,11 @@ class Cache:
             self.say(f"{kind} {name}: the stored one is of other {words}: building another")
 
     def _build(self, folder: Path, text: str, build: Callable[[Path], None]) -> None:
-        work = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+        prefix = f".building-{folder.name}-"
+        # The entry's lock is held: what lies there is of a process that was killed.
+        for left in folder.parent.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
         try:
             watch = Stopwatch()
             build(work)

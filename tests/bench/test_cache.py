@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -219,6 +220,21 @@ def test_rebuilding_that_fails_keeps_what_was_stored(store: Store, tmp_path: Pat
     found = Store(tmp_path).entry()
     assert (found.built, found.digest) == (False, first.digest)
     assert [path.name for path in (tmp_path / "engine").iterdir() if path.name.startswith(".building")] == []
+
+
+def test_what_a_killed_process_left_of_an_entry_goes_with_its_next_build(store: Store, tmp_path: Path) -> None:
+    begun: list[Path] = []
+
+    def killed(folder: Path) -> None:
+        begun.append(folder)
+        store.build(folder)
+
+    first = store.entry(build=killed)
+    shutil.move(first.folder, begun[0])  # as if the process had ended before the last step
+    another = begun[0].with_name(".building-openvino-fp32-b4-0-x")
+    another.mkdir()
+    assert store.entry().built
+    assert [path for path in (tmp_path / "engine").iterdir() if path.name.startswith(".building")] == [another]
 
 
 def rebuilt_elsewhere(root: Path) -> Entry:
