@@ -29,12 +29,12 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def held(say: Callable[[str], None] | None = None) -> Iterator[Callable[[], bool]]:
-    """Keep Ctrl-C and SIGTERM for the end of the block; yield what tells whether one came.
+def held(told: Callable[[], object] | None = None) -> Iterator[Callable[[], bool]]:
+    """Keep Ctrl-C and SIGTERM for the end of the block; yield what says whether one came.
 
-    For libraries that call back into Python: an exception that a signal raises there, they print and forget. After the
-    first signal, which is said, the next is the system's, and ends the process at once. Nothing is changed in a thread
-    that gets no signals, nor for a signal that is ignored or is the system's already.
+    For libraries that call back into Python: an exception that a signal raises there, they print and forget. The first
+    signal calls `told`; the next is the system's, and ends the process at once. Nothing is changed in a thread that
+    gets no signals, nor for a signal that is ignored or is the system's already.
     """
     if current_thread() is not main_thread():
         yield lambda: False
@@ -46,8 +46,8 @@ def held(say: Callable[[str], None] | None = None) -> Iterator[Callable[[], bool
         came.append(number)
         for taken in ours:
             signal.signal(taken, signal.SIG_DFL)
-        if say is not None:
-            say("interrupted: this ends as soon as TensorRT gives control back; once more ends the process at once")
+        if told is not None:
+            told()
 
     ours = [number for number, handler in handlers.items() if callable(handler)]
     for number in ours:

@@ -18,7 +18,6 @@ from bench.backends._torch2trt_tensor import tensor_kept
 from bench.backends._trt_config import WORKSPACE_BYTES, alone_on_gpu, configure, save_timings, timing_path
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress
-from bench.ending import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,14 +67,7 @@ def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any
     example = torch.from_numpy(images[0].copy()).cuda()
     settings = _Settings(timing_path(folder))
     module.register_forward_pre_hook(settings)
-    with (
-        heard() as lines,
-        held(source.say),
-        messages_kept(),
-        tensor_kept(),
-        torch.no_grad(),
-        Progress(source.say, str(case)),
-    ):
+    with heard() as lines, messages_kept(), tensor_kept(), torch.no_grad(), Progress(source.say, str(case)):
         try:
             converted = torch2trt.torch2trt(
                 module, [example], max_workspace_size=WORKSPACE_BYTES, keep_network=False, **options, **calibration

@@ -25,7 +25,6 @@ from bench.backends._trt_config import (
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress, monitor
 from bench.backends._trt_ranges import drop_damaged, evened, ranges_path
-from bench.ending import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +91,7 @@ def _plan(
     made_of: tuple[FixedGraph, Path | None, Callable[[Any, Any], None]],
 ) -> bytes:
     graph, ranges, adjust = made_of
-    with heard() as lines, held(source.say) as ends, ExitStack() as closing:
+    with heard() as lines, ExitStack() as closing:
         progress = Progress(source.say, str(case))
         builder = started(trt.Builder, lines)
         # The network reads its weights out of the parser and of the graph's bytes: both stay until it is built.
@@ -103,7 +102,7 @@ def _plan(
         if options.calibrator is not None:
             keep_transposed(network, config)
         adjust(network, config)
-        watcher = monitor(progress, ends)
+        watcher = monitor(progress)
         if watcher is not None:
             config.progress_monitor = watcher
         feed = None

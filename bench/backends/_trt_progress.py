@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
 
+from bench.ending import held
 from bench.timing import Stopwatch
 
 if TYPE_CHECKING:
@@ -17,11 +19,13 @@ INTERVAL_S = 10.0
 
 
 class Progress:
-    """Inside its block, says every few seconds how long a build has taken and what it is at."""
+    """Inside its block, says every few seconds how long a build has taken and what it is at, and keeps Ctrl-C back."""
 
     def __init__(self, say: Callable[[str], None], name: str, interval_s: float = INTERVAL_S) -> None:
         self._say, self._name, self._interval_s = say, name, interval_s
         self._phases: dict[str, str] = {}
+        self._ended: Callable[[], bool] = bool
+        self._held = ExitStack()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
@@ -37,7 +41,13 @@ class Progress:
         steps = "; ".join(f"{name} {state}".strip() for name, state in list(self._phases.items()))
         return f"{self._name}: TensorRT has been building for {elapsed_s:.0f} s" + (f" ({steps})" if steps else "")
 
+    @property
+    def ended(self) -> bool:
+        """Whether Ctrl-C asked for the build's end."""
+        return self._ended()
+
     def __enter__(self) -> None:
+        self._ended = self._held.enter_context(held(self._interrupted))
         self._thread.start()
 
     def __exit__(
@@ -45,6 +55,10 @@ class Progress:
     ) -> None:
         self._over.set()
         self._thread.join()
+        self._held.__exit__(kind, error, trace)
+
+    def _interrupted(self) -> None:
+        self._say(f"{self._name}: interrupted; ends once TensorRT gives control back, and at once where asked again")
 
     def _tick(self) -> None:
         watch = Stopwatch()
@@ -52,11 +66,8 @@ class Progress:
             self._say(self.text(watch.elapsed_s))
 
 
-def monitor(progress: Progress, ends: Callable[[], bool]) -> Any | None:  # noqa: ANN401 - TensorRT's classes have no types
-    """Return a progress monitor for the builder's configuration, or None where TensorRT has none (8.6).
-
-    It cancels the build once `ends` says so.
-    """
+def monitor(progress: Progress) -> Any | None:  # noqa: ANN401 - TensorRT's classes have no types
+    """Return a progress monitor for the builder's configuration, or None where TensorRT has none (8.6)."""
     if not hasattr(trt, "IProgressMonitor"):
         return None
 
@@ -71,7 +82,7 @@ def monitor(progress: Progress, ends: Callable[[], bool]) -> Any | None:  # noqa
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             progress.phase(phase_name, f"{step + 1} of {self._steps.get(phase_name, 0)}")
-            return not ends()
+            return not progress.ended  # False cancels the build
 
         def phase_finish(self, phase_name: str) -> None:
             progress.phase(phase_name, None)

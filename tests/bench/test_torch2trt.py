@@ -120,7 +120,7 @@ def test_ctrl_c_in_a_conversion_ends_it_after_it(fakes: Fakes, converter: FakeTo
     with pytest.raises(KeyboardInterrupt):
         build(fakes, source, "fp16")
     assert len(converter.conversions) == 1
-    assert source.said[0].startswith("interrupted: this ends as soon as TensorRT")
+    assert source.said[0].startswith("torch2trt-fp16-b2: interrupted; ")
 
 
 @pytest.mark.parametrize("error", [TypeError("(): no such argument\nInvoked with: all"), ValueError("__len__() >= 0")])
