@@ -22,6 +22,9 @@ def trace(module: nn.Module, size: tuple[int, int], path: Path, opset: int) -> N
     with warnings.catch_warnings(), _plain_attention(), _no_dumps():
         # The TorchScript exporter is deprecated, but it alone writes opset 17 without a decomposition pass.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # PyTorch's own layers ask for sizes, which are fixed here; where the user's do, that is told.
+        kind = torch.jit.TracerWarning  # type: ignore[attr-defined] # torch leaves it unexported
+        warnings.filterwarnings("ignore", category=kind, module=r"torch\.")
         torch.onnx.export(
             module,
             (torch.zeros(1, 1, *size),),

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from torch import nn
 
 from bench.__main__ import main
@@ -13,6 +14,8 @@ from models.graphs import GraphError, export
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 SIZE = (64, 64)
 
@@ -45,3 +48,22 @@ def test_commands_end_with_that_error(
     given = ["--backend", "openvino"] if command == ["variants"] else []
     assert main([*command, *given, *on_cpu, *model]) == 2
     assert "PyTorch cannot export Sequential as ONNX" in capsys.readouterr().err.splitlines()[-1]
+
+
+class Branching(nn.Module):
+    """Decides by what is in its maps, after a layer of PyTorch's that decides by their size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 2, 1), nn.GroupNorm(1, 2))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits [B, 2, H, W]."""
+        maps: Tensor = self.layers(image)
+        return maps + 1 if maps.sum() > 0 else maps
+
+
+def test_pytorch_s_own_branches_are_no_warning_and_the_module_s_are(tmp_path: Path) -> None:
+    with pytest.warns(torch.jit.TracerWarning) as told:  # type: ignore[attr-defined] # torch leaves it unexported
+        export(Branching().eval(), SIZE, tmp_path / "fp32.onnx")
+    assert [warning.filename for warning in told] == [__file__]
