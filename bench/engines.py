@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.backend import OutOfMemoryError, load_backend
+from bench.heap import keep_freed
 from bench.machine import this_machine
 from bench.memory import PeakMemory, release, within_free
 from bench.source import source_digest
@@ -65,6 +66,8 @@ def open_engine(
     """
     maker = backend or load_backend(case.backend)
     label = name or case.id
+    if source.device == "cpu":
+        keep_freed()
 
     def build(folder: Path) -> None:
         source.say(f"building {label}")

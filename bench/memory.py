@@ -8,6 +8,7 @@ import mmap
 import os
 import sys
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,9 @@ def within_free(device: str) -> Iterator[None]:
     import resource  # noqa: PLC0415 - Unix alone has it
 
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = int(psutil.Process().memory_info().data) + _free_bytes()
+    # What was freed, and of which the pages alone were given back, is free, and is used again without being asked for.
+    kept = max(0, _without_pages() - _reserved())
+    limit = int(psutil.Process().memory_info().data) + max(0, _free_bytes() - kept)
     if before != resource.RLIM_INFINITY:
         limit = min(limit, before)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
@@ -72,6 +75,18 @@ def within_free(device: str) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def _without_pages() -> int:
+    """Return the bytes of this process's data that have no memory behind them."""
+    used = psutil.Process().memory_info()
+    return int(used.data - (used.rss - used.shared))
+
+
+@cache
+def _reserved() -> int:
+    """Return how many of these there were before the first case: stacks, and what libraries reserve."""
+    return _without_pages()
 
 
 def _free_bytes() -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch as pytorch
 
 from bench.backends import torch
-from bench.backends._torch_trials import CUDNN, convolutions, layers
+from bench.backends._torch_trials import CUDNN, GIVEN_BACK, convolutions, heap, layers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from bench.backend import Engine, Source
@@ -23,7 +24,7 @@ __all__ = ["build", "layers", "load", "offers", "recipe"]
 
 def offers(case: Case, device: str) -> dict[str, tuple[str, ...]]:  # noqa: ARG001 - the contract's signature
     """Return the trials of a case by name; none changes a graph."""
-    return dict.fromkeys((_LAYOUT, CUDNN) if device == "cuda" else (_LAYOUT,), ())
+    return dict.fromkeys((_LAYOUT, CUDNN if device == "cuda" else GIVEN_BACK), ())
 
 
 def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:
@@ -38,4 +39,10 @@ def build(source: Source, plain: Source, case: Case, trials: Collection[str], fo
 def load(source: Source, case: Case, trials: Collection[str], folder: Path) -> Engine:  # noqa: ARG001 - as above
     """Return the module on its device, run once."""
     layout = pytorch.channels_last if _LAYOUT in trials else pytorch.contiguous_format
-    return torch.eager(source, case, layout, lambda: convolutions(trials))
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        with convolutions(trials), heap(trials):
+            yield
+
+    return torch.eager(source, case, layout, around)

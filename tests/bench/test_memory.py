@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 
 import bench.engines
@@ -111,6 +113,18 @@ def test_more_than_is_free_is_refused_while_a_case_is_open_on_a_cpu(
         assert np.ones(64 * MIB, np.uint8)[-1] == 1
     with within_free("cuda"):
         assert np.ones(512 * MIB, np.uint8)[-1] == 1
+
+
+@linux
+def test_what_is_kept_without_pages_counts_as_free_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.memory._free_bytes", lambda: 1000 * MIB)
+    for kept, more in ((0, 1000), (600, 400), (2000, 0)):
+        now = memory._reserved() + kept * MIB
+        monkeypatch.setattr("bench.memory._without_pages", lambda now=now: now)
+        used = psutil.Process().memory_info().data
+        with within_free("cpu"):
+            limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        assert abs(limit - used - more * MIB) < 8 * MIB
 
 
 @linux

@@ -49,7 +49,7 @@ class Watched(nn.Module):
 
 
 def test_what_is_offered_depends_on_the_device() -> None:
-    assert list(offered(EAGER, "cpu")) == ["channels-last"]
+    assert list(offered(EAGER, "cpu")) == ["channels-last", "freed-given-back"]
     assert list(offered(EAGER, "cuda")) == ["channels-last", "cudnn-benchmark"]
     assert list(offered(COMPILED, "cpu")) == ["freezing"]
     assert list(offered(COMPILED, "cuda")) == ["cudnn-benchmark", "freezing", "aten-convolutions"]

@@ -1,0 +1,43 @@
+"""What becomes of memory that an engine frees on a CPU: it stays with the process, as timings are to be repeatable.
+
+PyTorch allocates every layer's result anew. By itself glibc gives freed memory back to the system or keeps it by what
+this process happened to allocate before, and memory that comes from the system again is cleared page by page.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""As <malloc.h> numbers what mallopt sets."""
+_NEVER = -1
+_LARGEST = 1 << 30, 32 << 20
+"""Bytes of a block from which on it is the system's again once freed; the second is the most that glibc took once."""
+_AT_FIRST = 128 << 10
+"""Freed bytes from which on glibc gives them back, before it has seen larger blocks come and go."""
+
+
+def keep_freed() -> bool:
+    """Keep what is freed, but for blocks of 1 GiB and more; return whether the C library can (glibc)."""
+    return _set(_TRIM_THRESHOLD, _NEVER) and any(_set(_MMAP_THRESHOLD, size) for size in _LARGEST)
+
+
+@contextmanager
+def freed_given_back() -> Iterator[None]:
+    """Give back what the block frees, at once."""
+    _set(_TRIM_THRESHOLD, _AT_FIRST)
+    try:
+        yield
+    finally:
+        keep_freed()
+
+
+def _set(what: int, value: int) -> bool:
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return hasattr(library, "mallopt") and bool(library.mallopt(what, value))
