@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """As <malloc.h> numbers what mallopt sets."""
 _NEVER = -1
-_LARGEST = 1 << 30, 32 << 20
-"""Bytes of a block from which on it is the system's again once freed; the second is the most that glibc took once."""
-_AT_FIRST = 128 << 10
+_GLIBC_S_LARGEST = 32 << 20
+"""Bytes of a block from which on it is the system's again once freed: the most that glibc comes to by itself."""
+_LARGEST = 1 << 30, _GLIBC_S_LARGEST
+"""The same where memory is kept; older versions take no more than the second."""
+_GLIBC_S_LEAST = 128 << 10
 """Freed bytes from which on glibc gives them back, before it has seen larger blocks come and go."""
 
 
@@ -30,8 +32,9 @@ def keep_freed() -> bool:
 
 @contextmanager
 def freed_given_back() -> Iterator[None]:
-    """Give back what the block frees, at once."""
-    _set(_TRIM_THRESHOLD, _AT_FIRST)
+    """Give back what the block frees, as soon as glibc by itself may."""
+    _set(_TRIM_THRESHOLD, _GLIBC_S_LEAST)
+    _set(_MMAP_THRESHOLD, _GLIBC_S_LARGEST)
     try:
         yield
     finally:
