@@ -30,6 +30,26 @@ def keep_freed() -> bool:
     return _set(_TRIM_THRESHOLD, _NEVER) and any(_set(_MMAP_THRESHOLD, size) for size in _LARGEST)
 
 
+def freed_bytes() -> int:
+    """Return the bytes that were freed and are with the process still; 0 where the C library does not tell."""
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(library, "mallinfo2"):
+        return 0
+    library.mallinfo2.restype = _Info
+    return int(library.mallinfo2().fordblks)
+
+
+class _Info(ctypes.Structure):
+    """As <malloc.h> has it, from glibc 2.33 on."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
 @contextmanager
 def freed_given_back() -> Iterator[None]:
     """Give back what the block frees, as soon as glibc by itself may."""

@@ -8,11 +8,12 @@ import mmap
 import os
 import sys
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from bench.heap import freed_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,9 +66,10 @@ def within_free(device: str) -> Iterator[None]:
     import resource  # noqa: PLC0415 - Unix alone has it
 
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    # What was freed, and of which the pages alone were given back, is free, and is used again without being asked for.
-    kept = max(0, _without_pages() - _reserved())
-    limit = int(psutil.Process().memory_info().data) + max(0, _free_bytes() - kept)
+    used = psutil.Process().memory_info()
+    # What was freed and has no pages any more is free memory, and is used again without being asked for.
+    kept = min(freed_bytes(), max(0, used.data - (used.rss - used.shared)))
+    limit = int(used.data) + max(0, _free_bytes() - kept)
     if before != resource.RLIM_INFINITY:
         limit = min(limit, before)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
@@ -75,18 +77,6 @@ def within_free(device: str) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
-
-
-def _without_pages() -> int:
-    """Return the bytes of this process's data that have no memory behind them."""
-    used = psutil.Process().memory_info()
-    return int(used.data - (used.rss - used.shared))
-
-
-@cache
-def _reserved() -> int:
-    """Return how many of these there were before the first case: stacks, and what libraries reserve."""
-    return _without_pages()
 
 
 def _free_bytes() -> int:

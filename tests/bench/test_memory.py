@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import pytest
 
 import bench.engines
@@ -102,6 +101,7 @@ def test_more_than_is_free_is_refused_while_a_case_is_open_on_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.memory._free_bytes", lambda: 256 * MIB)
+    monkeypatch.setattr("bench.memory.freed_bytes", lambda: 0)
     source = tiny_source(tmp_path)
     with (
         pytest.raises(OutOfMemoryError, match=r"^out of memory at batch 2 \(Unable to allocate 512. MiB"),
@@ -118,13 +118,14 @@ def test_more_than_is_free_is_refused_while_a_case_is_open_on_a_cpu(
 @linux
 def test_what_is_kept_without_pages_counts_as_free_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.memory._free_bytes", lambda: 1000 * MIB)
-    for kept, more in ((0, 1000), (600, 400), (2000, 0)):
-        now = memory._reserved() + kept * MIB
-        monkeypatch.setattr("bench.memory._without_pages", lambda now=now: now)
-        used = psutil.Process().memory_info().data
+    for kept, data, more in ((0, 900, 1000), (600, 900, 400), (2000, 900, 300), (2000, 5000, 0)):
+        used = SimpleNamespace(data=data * MIB, rss=300 * MIB, shared=100 * MIB)
+        monkeypatch.setattr("bench.memory.psutil.Process", lambda used=used: SimpleNamespace(memory_info=lambda: used))
+        monkeypatch.setattr("bench.memory.freed_bytes", lambda kept=kept: kept * MIB)
+        asked: list[int] = []
+        monkeypatch.setattr("resource.setrlimit", lambda _, limits, asked=asked: asked.append(limits[0]))
         with within_free("cpu"):
-            limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-        assert abs(limit - used - more * MIB) < 8 * MIB
+            assert asked == [(data + more) * MIB]
 
 
 @linux
