@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.backend import BuildError, OutOfMemoryError
+from bench.case import Case
 from tests.bench.test_trt_build import build
 from tests.bench.trt_api.fakes import Fakes, FakeSource
 
@@ -126,3 +127,11 @@ def test_ctrl_c_in_tensorrts_call_of_the_logger_ends_the_build_after_it(
     assert [text.partition(";")[0] for text in source.said] == ["tensorrt_weak-fp16-b2: interrupted"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not list(source.engine_folder.iterdir())
+
+
+def test_ctrl_c_in_tensorrts_call_of_the_logger_ends_the_loading_of_a_plan(fakes: Fakes, tmp_path: Path) -> None:
+    source = FakeSource(tmp_path)
+    build(fakes, source, "fp16")
+    fakes.behaviour.says = [("WARNING", Interrupted("odd"))]
+    with pytest.raises(KeyboardInterrupt):
+        fakes.backend("tensorrt_weak").load(source, Case("tensorrt_weak", "fp16", 2), source.engine_folder)
