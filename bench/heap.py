@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LIBRARY: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+"""The C library of this process."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """As <malloc.h> numbers what mallopt sets."""
 _NEVER = -1
@@ -30,13 +32,17 @@ def keep_freed() -> bool:
     return _set(_TRIM_THRESHOLD, _NEVER) and any(_set(_MMAP_THRESHOLD, size) for size in _LARGEST)
 
 
+def give_back_now() -> None:
+    """Give back all that was freed; `AttributeError` where the C library cannot."""
+    _LIBRARY.malloc_trim(0)
+
+
 def freed_bytes() -> int:
     """Return the bytes that were freed and are with the process still; 0 where the C library does not tell."""
-    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(library, "mallinfo2"):
+    if not hasattr(_LIBRARY, "mallinfo2"):
         return 0
-    library.mallinfo2.restype = _Info
-    return int(library.mallinfo2().fordblks)
+    _LIBRARY.mallinfo2.restype = _Info
+    return int(_LIBRARY.mallinfo2().fordblks)
 
 
 class _Info(ctypes.Structure):
@@ -62,5 +68,4 @@ def freed_given_back() -> Iterator[None]:
 
 
 def _set(what: int, value: int) -> bool:
-    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return hasattr(library, "mallopt") and bool(library.mallopt(what, value))
+    return hasattr(_LIBRARY, "mallopt") and bool(_LIBRARY.mallopt(what, value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import mmap
 import os
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from bench.heap import freed_bytes
+from bench.heap import freed_bytes, give_back_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +108,7 @@ def _trimmed_resident() -> int | None:
         return None
     try:
         # Freed pages that the allocator kept would hide what the next case needs.
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        give_back_now()
         _CLEAR.write_text("5", encoding="ascii")
     except (OSError, AttributeError):
         return None
