@@ -30,7 +30,7 @@ def tensor_kept() -> Iterator[None]:
     attention. Only emptying that slot of the class, and of those derived from it, undoes this.
     """
     own = set(vars(torch.Tensor))
-    kinds = [kind for kind in _kinds(torch.Tensor) if _known() and not _item(kind)]
+    kinds = [kind for kind in _kinds(torch.Tensor) if not _item(kind)] if _known() else []
     try:
         yield
     finally:

@@ -1,24 +1,18 @@
-"""What tries at another PyTorch engine share: cuDNN's own search, and freed memory that is not kept."""
+"""What tries at a faster PyTorch engine share: cuDNN's own search."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from bench.heap import freed_given_back
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 CUDNN = "cudnn-benchmark"
 """cuDNN times its algorithms for each convolution and keeps the fastest, in place of choosing by a rule."""
-
-GIVEN_BACK = "freed-given-back"
-"""On a CPU the results of layers go back to the system when they are freed, in place of staying with the process."""
 
 
 @contextmanager
@@ -30,11 +24,6 @@ def convolutions(trials: Collection[str]) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-def heap(trials: Collection[str]) -> AbstractContextManager[None]:
-    """Give back what the block frees where the trials say so."""
-    return freed_given_back() if GIVEN_BACK in trials else nullcontext()
 
 
 def layers(folder: Path) -> None:

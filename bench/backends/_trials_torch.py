@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch as pytorch
 
 from bench.backends import torch
-from bench.backends._torch_trials import CUDNN, GIVEN_BACK, convolutions, heap, layers
+from bench.backends._torch_trials import CUDNN, convolutions, layers
+from bench.heap import freed_given_back
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from bench.case import Case
 
 _LAYOUT = "channels-last"
+_GIVEN_BACK = "freed-given-back"
+"""On a CPU the results of layers go back to the system when they are freed, in place of staying with the process."""
 
 __all__ = ["build", "layers", "load", "offers", "recipe"]
 
 
 def offers(case: Case, device: str) -> dict[str, tuple[str, ...]]:  # noqa: ARG001 - the contract's signature
     """Return the trials of a case by name; none changes a graph."""
-    return dict.fromkeys((_LAYOUT, CUDNN if device == "cuda" else GIVEN_BACK), ())
+    return dict.fromkeys((_LAYOUT, CUDNN if device == "cuda" else _GIVEN_BACK), ())
 
 
 def recipe(case: Case, device: str, trials: Collection[str]) -> dict[str, str]:
@@ -42,7 +45,7 @@ def load(source: Source, case: Case, trials: Collection[str], folder: Path) -> E
 
     @contextmanager
     def around() -> Iterator[None]:
-        with convolutions(trials), heap(trials):
+        with convolutions(trials), freed_given_back() if _GIVEN_BACK in trials else nullcontext():
             yield
 
     return torch.eager(source, case, layout, around)
