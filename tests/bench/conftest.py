@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.bench.networks import tiny_source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bench.source import NetworkSource
@@ -24,3 +26,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(stored: Path) -> NetworkSource:
     """A source of the tiny network with that cache."""
     return tiny_source(stored)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also where these tests began in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -10,7 +10,8 @@ import pytest
 
 import bench.cache
 from bench.cache import Cache, CacheError
-from tests.bench.test_cache import Store, rebuilt_elsewhere
+from tests.bench.test_cache import Store
+from tests.bench.test_cache_anew import rebuilt_elsewhere
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_handler() -> Iterator[None]:
-    """Take away what this session itself does with SIGTERM."""
+    """Take away what this session itself does with SIGTERM, and with Ctrl-C where it began in the background."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

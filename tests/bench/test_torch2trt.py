@@ -114,6 +114,7 @@ def test_failures_show_tensorrts_messages_and_the_loggers_class_comes_back(
     assert fakes.tensorrt.Logger is original
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_conversion_ends_it_after_it(fakes: Fakes, converter: FakeTorch2trt, tmp_path: Path) -> None:
     source = FakeSource(tmp_path)
     fakes.behaviour.says = [("ERROR", Interrupted("odd"))]

@@ -113,6 +113,7 @@ def test_a_calibration_batch_that_does_not_fit_is_out_of_memory_and_leaves_nothi
     assert list(source.engine_folder.iterdir()) == []
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("builds", [True, False])
 def test_ctrl_c_in_tensorrts_call_of_the_logger_ends_the_build_after_it(
     fakes: Fakes,
@@ -129,6 +130,7 @@ def test_ctrl_c_in_tensorrts_call_of_the_logger_ends_the_build_after_it(
     assert not list(source.engine_folder.iterdir())
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_tensorrts_call_of_the_logger_ends_the_loading_of_a_plan(fakes: Fakes, tmp_path: Path) -> None:
     source = FakeSource(tmp_path)
     build(fakes, source, "fp16")
