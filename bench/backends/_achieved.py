@@ -40,6 +40,7 @@ _KERNELS = (
 )
 _MOVES = re.compile(r"reformat|noop|copy|shuffle|constant|signal|wait|slice|concat|resize|pool", re.IGNORECASE)
 _CONVOLVES = re.compile(r"conv|correlation", re.IGNORECASE)
+_TRANSPOSED = re.compile(r"deconv", re.IGNORECASE)
 
 
 def achieved(inspector_json: str, convolution_flops: Mapping[str, float]) -> dict[str, float]:
@@ -110,7 +111,9 @@ def _layer_flops(layer: Mapping[str, Any]) -> float:
     data, result = inputs[0].get("Dimensions", []), outputs[0].get("Dimensions", [])
     if len(data) != len(result) or len(data) < len(kernel) + 2:
         return 0.0
-    return float(2 * prod(result) * data[1] * prod(kernel) / max(1, int(layer.get("Groups", 1))))
+    # Each of a convolution's results sums over the kernel; each value that a transposed one reads is added to as many.
+    summed = prod(data) * result[1] if _TRANSPOSED.search(str(layer.get("LayerType", ""))) else prod(result) * data[1]
+    return float(2 * summed * prod(kernel) / max(1, int(layer.get("Groups", 1))))
 
 
 def _is_convolution(layer: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
@@ -14,8 +14,16 @@ import torch2trt
 from bench.backends import _cuda
 from bench.backends._calibrators import batches
 from bench.backends._memory import guarded
+from bench.backends._torch2trt_converters import converters_mended
 from bench.backends._torch2trt_tensor import tensor_kept
-from bench.backends._trt_config import WORKSPACE_BYTES, alone_on_gpu, configure, save_timings, timing_path
+from bench.backends._trt_config import (
+    WORKSPACE_BYTES,
+    alone_on_gpu,
+    configure,
+    keep_transposed,
+    save_timings,
+    timing_path,
+)
 from bench.backends._trt_log import fail, heard, log
 from bench.backends._trt_progress import Progress
 
@@ -65,9 +73,14 @@ def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any
         calibration["int8_calib_dataset"] = [[torch.from_numpy(batch).cuda()] for batch in images]
     # torch2trt marks the example input and never clears the mark: every conversion gets a tensor of its own.
     example = torch.from_numpy(images[0].copy()).cuda()
-    settings = _Settings(timing_path(folder))
-    module.register_forward_pre_hook(settings)
-    with heard() as lines, messages_kept(), tensor_kept(), torch.no_grad(), Progress(source.say, str(case)):
+    settings = _Settings(timing_path(folder), integers=case.arithmetic == "int8")
+    module.register_forward_pre_hook(settings.before)
+    module.register_forward_hook(settings.after)
+    with ExitStack() as whole:
+        lines = whole.enter_context(heard())
+        for each in (messages_kept(), tensor_kept(), converters_mended(), torch.no_grad()):
+            whole.enter_context(each)
+        whole.enter_context(Progress(source.say, str(case)))
         try:
             converted = torch2trt.torch2trt(
                 module, [example], max_workspace_size=WORKSPACE_BYTES, keep_network=False, **options, **calibration
@@ -92,17 +105,25 @@ def _converter(error: Exception) -> str:
 
 
 class _Settings:
-    """A forward hook: while torch2trt converts, its builder's configuration can be reached from the module's call."""
+    """Forward hooks: while torch2trt converts, its builder's configuration can be reached from the module's call."""
 
-    def __init__(self, timing_file: Path) -> None:
-        self._timing_file = timing_file
+    def __init__(self, timing_file: Path, *, integers: bool) -> None:
+        self._timing_file, self._integers = timing_file, integers
         self._conversion: Any = None
 
-    def __call__(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002, ANN401 - torch's signature
+    def before(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002, ANN401 - torch's signature
+        """Configure the builder before the first layer is converted."""
         conversion = torch2trt.get_conversion_context()
         if conversion is not None and self._conversion is None:
             self._conversion = conversion
             configure(conversion.builder_config, self._timing_file)
+
+    def after(self, module: nn.Module, inputs: Any, outputs: Any) -> None:  # noqa: ARG002, ANN401 - as above
+        """Keep transposed convolutions out of INT8 once all layers are converted."""
+        if self._conversion is not None and self._integers:
+            # What torch2trt wraps around a network names each layer that it hands out anew.
+            network = self._conversion.network._network  # noqa: SLF001 - there is no other way to it
+            keep_transposed(network, self._conversion.builder_config)
 
     def place(self) -> str:
         """Return the layer that a conversion which failed had come to, as words."""

@@ -14,6 +14,7 @@ import tensorrt as trt
 from filelock import FileLock, Timeout
 
 from bench.backends import _cuda
+from bench.backends._trt_log import unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,10 +89,12 @@ def configure(config: Any, timing_file: Path, level: int = OPTIMIZATION_LEVEL) -
     config.builder_optimization_level = level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     stored = timing_file.read_bytes() if timing_file.exists() else b""
-    timings = config.create_timing_cache(stored)
-    # Timings of another GPU or version are refused; those of a damaged file do not even parse.
-    if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
-        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+    # Timings of another GPU or version are refused; those of a damaged file do not even parse, nor, in 8.6, some of its
+    # own. Then there are none.
+    with unheard():
+        timings = config.create_timing_cache(stored)
+        if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
+            config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
 
 
 def set_precisions(config: Any, options: Options) -> None:  # noqa: ANN401 - TensorRT's classes have no types
@@ -132,7 +135,8 @@ def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - Tens
     timing_file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{timing_file}.lock"):
         if timing_file.exists():
-            others = config.create_timing_cache(timing_file.read_bytes())
+            with unheard():
+                others = config.create_timing_cache(timing_file.read_bytes())
             if others is not None:
                 timings.combine(others, ignore_mismatch=False)
         write_atomically(timing_file, bytes(timings.serialize()))

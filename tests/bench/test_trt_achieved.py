@@ -116,6 +116,16 @@ def test_layers_with_names_of_their_own_weigh_by_their_dimensions() -> None:
     assert achieved(text(wide, narrow), {}) == {"fp16": 0.75, "int8": 0.25}
 
 
+def test_a_transposed_convolution_with_a_name_of_its_own_weighs_what_it_multiplies() -> None:
+    up = layer_86("up:0:DECONVOLUTION:GPU", "Channel major FP16 format", "Half", FP16)
+    up |= {"LayerType": "CaskDeconvolutionV2", "Kernel": [2, 2]}
+    up["Outputs"][0]["Dimensions"] = [1, 32, 64, 64]
+    same = layer_86("conv:0:CONVOLUTION:GPU", "Int8 format", "Int8", INT8)
+    multiplied = {"fp16": 64 * 32 * 32 * 32 * 2 * 2, "int8": 64 * 32 * 32 * 64 * 3 * 3}
+    found = achieved(text(up, same), {"/elsewhere/Conv": 1.0})
+    assert found == pytest.approx({name: each / sum(multiplied.values()) for name, each in multiplied.items()})
+
+
 def test_an_engine_without_layer_details_proves_nothing() -> None:
     assert achieved(text("/inc/Conv + /inc/Relu"), {"/inc/Conv": 1.0}) == {"unknown": 1.0}
     assert achieved("{}", {}) == {"unknown": 1.0}

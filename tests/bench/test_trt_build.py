@@ -196,6 +196,18 @@ def test_the_timing_cache_of_one_build_serves_the_next(fakes: Fakes, tmp_path: P
         assert build(fakes, source, "fp16").timings == b""
 
 
+def test_what_tensorrt_says_of_timings_it_cannot_read_is_no_reason_of_a_failure(fakes: Fakes, tmp_path: Path) -> None:
+    source = FakeSource(tmp_path)
+    build(fakes, source, "fp16")
+    (file,) = (tmp_path / "engines" / ".tensorrt").glob("timing-*.cache")
+    file.write_bytes(b"damaged")
+    fakes.behaviour.builds = False
+    fakes.behaviour.says = [("ERROR", "no implementation")]
+    with pytest.raises(BuildError) as failure:
+        build(fakes, source, "tf32")
+    assert str(failure.value).split("\n")[1:] == ["TensorRT error: no implementation"]
+
+
 def test_timings_that_another_process_kept_meanwhile_stay(fakes: Fakes, tmp_path: Path) -> None:
     source = FakeSource(tmp_path)
     build(fakes, source, "fp16")

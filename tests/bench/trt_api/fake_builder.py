@@ -77,7 +77,8 @@ class Timings:
 class Config:
     """A builder's configuration that remembers what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
         self.flags: set[str] = {"TF32"}
         self.cleared: set[str] = set()
         self.int8_calibrator: Any = None
@@ -104,7 +105,10 @@ class Config:
 
     def create_timing_cache(self, content: bytes) -> bytes | None:
         """Take the content for a cache, unless it is damaged."""
-        return None if content == b"damaged" else content
+        if content == b"damaged":
+            self._logger.log(Severity.ERROR, "the timings do not parse")
+            return None
+        return content
 
     def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:  # noqa: FBT001 - TensorRT's signature
         """Take a cache, unless it is another machine's."""
@@ -154,7 +158,11 @@ def builder(behaviour: Behaviour, device: Device, logger: Any) -> Any:
         behaviour.network_flags.append(flags)
         return SimpleNamespace(shape=None, layers=[], num_inputs=1, num_outputs=1)
 
-    return SimpleNamespace(create_network=create_network, create_builder_config=Config, build_serialized_network=build)
+    return SimpleNamespace(
+        create_network=create_network,
+        create_builder_config=lambda: Config(logger),
+        build_serialized_network=build,
+    )
 
 
 def parser(behaviour: Behaviour, network: Any) -> Any:

@@ -9,6 +9,8 @@ import torch
 
 from tests.bench.trt_api.fake_builder import Config, speak
 
+TRANSPOSED = "torch.nn.functional.conv_transpose2d"
+
 if TYPE_CHECKING:
     from tests.bench.trt_api.fakes import Fakes
 
@@ -25,6 +27,11 @@ class FakeTorch2trt:
         self.error: Exception | None = None
         self.fault: Exception | None = None
         """What the converter of a layer named up.last raises."""
+        self.converters: dict[str, dict[str, Any]] = {TRANSPOSED: {"converter": "torch2trt's", "is_real": True}}
+        self.used: list[Any] = []
+        """What transposed convolutions were converted by."""
+        kinds = fakes.tensorrt.LayerType
+        self.layers = [SimpleNamespace(type=kind) for kind in (kinds.CONVOLUTION, kinds.DECONVOLUTION)]
 
     def module(self) -> ModuleType:
         """Return `torch2trt` as a module to put into `sys.modules`."""
@@ -33,6 +40,9 @@ class FakeTorch2trt:
         fake.get_conversion_context = lambda: self.context
         fake.torch2trt = self.convert
         fake.TRTModule = lambda: _TRTModule(self.fakes)
+        fake.CONVERTERS = self.converters
+        fake.get_arg = _argument
+        fake.add_missing_trt_tensors = lambda _, tensors: tensors
         return fake  # type: ignore[no-any-return]
 
     def convert_max_pool2d(self, fault: Exception) -> None:
@@ -48,9 +58,16 @@ class FakeTorch2trt:
         (example,) = inputs
         assert not hasattr(example, "_trt"), "containsTensor(inputTensor)"
         module(example)
-        config = Config()
+        config = Config(logger)
         names = {module: "", (last := torch.nn.Identity()): "up.last"}
-        self.context = SimpleNamespace(builder_config=config, module_stack=[], get_module_name=names.__getitem__)
+        layers = SimpleNamespace(num_layers=len(self.layers), get_layer=self.layers.__getitem__)
+        self.context = SimpleNamespace(
+            builder_config=config,
+            module_stack=[],
+            get_module_name=names.__getitem__,
+            network=SimpleNamespace(_network=layers),
+        )
+        self.used.append(self.converters[TRANSPOSED])
         module(example)
         if self.fault is not None:
             self.context.module_stack += [module, last]
@@ -62,6 +79,10 @@ class FakeTorch2trt:
         self.configs.append(config)
         engine = object() if self.fakes.behaviour.builds else None
         return SimpleNamespace(engine=engine, state_dict=lambda: {"engine": bytearray(b"plan"), "input_names": ["x"]})
+
+
+def _argument(ctx: Any, name: str, pos: int, default: Any) -> Any:
+    return ctx.method_kwargs.get(name, ctx.method_args[pos] if pos < len(ctx.method_args) else default)
 
 
 class _TRTModule:
