@@ -89,8 +89,8 @@ def configure(config: Any, timing_file: Path, level: int = OPTIMIZATION_LEVEL) -
     config.builder_optimization_level = level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     stored = timing_file.read_bytes() if timing_file.exists() else b""
-    # Timings of another GPU or version are refused; those of a damaged file do not even parse, nor, in 8.6, some of its
-    # own. Then there are none.
+    # Timings of another GPU or version are refused; those of a damaged file do not even parse. Of its own 8.6 may
+    # complain that it cannot read Myelin's part; it uses the others.
     with unheard():
         timings = config.create_timing_cache(stored)
         if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
