@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.case import parse_case
+from bench.newest import began, parts, scheme
 from bench.report import heading, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from bench.newest import Cell, Part, Streamed, Timed
     from bench.results import Row, Run
 
 _NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver")
@@ -20,81 +21,111 @@ _NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver
 
 @dataclass(slots=True)
 class Source:
-    """Files whose versions agree, none of which holds a cell that another of them holds."""
+    """Files whose versions agree."""
 
     environment: dict[tuple[str, str], object] = field(default_factory=dict)
     """Driver, threads and versions; a library that one file's machine lacked is as the others found it."""
-    files: list[str] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    rows: dict[tuple[str, int], Row] = field(default_factory=dict)
-    """By scheme and batch size."""
-    speedups: dict[tuple[str, int], float] = field(default_factory=dict)
-    """Over the FP32 reference of the same file, where that file holds it."""
-    streams: dict[tuple[str, str, int, int], Mapping[str, Any]] = field(default_factory=dict)
-    """By scheme, where the images came from, samples asked for, and batch size."""
+    parts: list[Part] = field(default_factory=list)
 
-    def add(self, file: str, run: Run) -> bool:
-        """Take a file's cells; False, and nothing is taken, where a version differs or a cell is held already."""
-        environment = _environment(run)
+    def add(self, part: Part) -> bool:
+        """Take a file; False, and it is not taken, where a version differs."""
+        environment = _environment(part.run)
         if any(environment[name] != self.environment[name] for name in environment.keys() & self.environment.keys()):
             return False
-        rows = {(scheme(case), row.batch_size): row for case, row in run.rows.items()}
-        streams = {_stream_key(found): found for found in run.streams}
-        if rows.keys() & self.rows.keys() or streams.keys() & self.streams.keys():
-            return False
-        for key, row in rows.items():
-            if row.info.get("speedup_over") in run.rows:
-                self.speedups[key] = row.info["speedup"]
         self.environment |= environment
-        self.rows |= rows
-        self.streams |= streams
-        self.files.append(file)
-        self.runs.append(run)
+        self.parts.append(part)
         return True
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files."""
+        return [part.file for part in self.parts]
+
+    @property
+    def size(self) -> int:
+        """How many cells it gives."""
+        return sum(len(part.cells) for part in self.parts)
 
     @property
     def origin(self) -> str:
         """When it was measured, beside a GPU on how many cores, and with which versions."""
-        days = sorted({str(run.suite.get("measured", ""))[:10] for run in self.runs})
+        days = sorted({began(part.run)[:10] for part in self.parts})
         # Sorted by place: what a row tells of itself has the last word, as of its build of PyTorch.
         versions = {name: self.environment[place, name] for place, name in sorted(self.environment)}
         told = [f"{name.replace('_', ' ')} {versions[name]}" for name in _NAMES if name in versions]
-        machine = self.runs[0].suite["machine"]
+        machine = self.parts[0].run.suite["machine"]
         cores = [f"{machine['cores']} CPU cores"] if machine["gpu"] else []
         return ", ".join([days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}", *cores, *told])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Group:
-    """All that was measured of one model and image set on one machine."""
+    """All that was measured of one model and image set on one machine; each cell is of one file."""
 
     heading: str
-    sources: list[Source] = field(default_factory=list)
+    parts: tuple[Part, ...]
+    sources: tuple[Source, ...]
+    """Of the files that give a cell, or hold none at all; the one that gives most comes first."""
+
+    @property
+    def rows(self) -> dict[Timed, Row]:
+        """The row of each case that was timed."""
+        return {key: row for part in self.parts for key, row in part.rows.items()}
+
+    @property
+    def streams(self) -> dict[Streamed, Mapping[str, Any]]:
+        """The figures of each stream."""
+        return {key: found for part in self.parts for key, found in part.streams.items()}
+
+    @property
+    def speedups(self) -> dict[Timed, float]:
+        """Over the FP32 reference of the same file, where that file holds it."""
+        return {
+            key: row.info["speedup"]
+            for part in self.parts
+            for key, row in part.rows.items()
+            if row.info.get("speedup_over") in part.run.rows
+        }
+
+    @property
+    def numbers(self) -> dict[Cell, int]:
+        """The number of each cell's source, from 1."""
+        return {
+            key: number for number, source in enumerate(self.sources, 1) for part in source.parts for key in part.cells
+        }
 
     def remarks(self) -> list[str]:
-        """Return what is worth knowing of its rows, and what failed."""
+        """Return what is worth knowing of the rows shown, and what failed."""
         found: dict[str, None] = {}
-        for run in (run for source in self.sources for run in source.runs):
-            found |= dict.fromkeys(note for note in remarks(run) if not note.startswith("skipped "))
+        for part in self.parts:
+            shown = replace(part.run, rows={row.case: row for row in part.rows.values()})
+            found |= dict.fromkeys(note for note in remarks(shown) if not note.startswith("skipped "))
         return [*found, *(f"{', '.join(cases)}: {reason}" for reason, cases in self._failed().items())]
 
     def _failed(self) -> dict[str, list[str]]:
         """Return the cases that failed, by the reason, which names none of them."""
         found: dict[str, dict[str, None]] = defaultdict(dict)
-        for run in (run for source in self.sources for run in source.runs):
-            for case, reason in run.failed.items():
-                found[reason.removeprefix("Failed: ").removeprefix(f"{case} was ")][case] = None
+        for part in self.parts:
+            for case, reason in part.run.failed.items():
+                told = reason.removeprefix("Failed: ").removeprefix(f"{case} was ")
+                found[told][f"{case}{self._elsewhere(case, part)}"] = None
         return {reason: list(cases) for reason, cases in found.items()}
+
+    def _elsewhere(self, case: str, failed: Part) -> str:
+        """Return whether what failed in one run is shown from another all the same."""
+        others = [began(part.run) for part in self.parts if part is not failed and part.shows(case)]
+        if not others:
+            return ""
+        return f" (measured in {'a later' if max(others) > began(failed.run) else 'an earlier'} run)"
 
     def not_run(self) -> dict[str, list[str]]:
         """Return the schemes or backends that no file has a cell of, by the reason."""
-        ran = {name for source in self.sources for name, _ in source.rows}
-        ran |= {key[0] for source in self.sources for key in source.streams}
+        ran = {key[0] for part in self.parts for key in part.cells}
         ran |= {name.partition(" ")[0] for name in ran}
-        ran |= {scheme(case) for source in self.sources for run in source.runs for case in run.failed if "-" in case}
+        ran |= {scheme(case) for part in self.parts for case in part.run.failed if "-" in case}
         found: dict[str, list[str]] = defaultdict(list)
-        for run in (run for source in self.sources for run in source.runs):
-            for case, reason in run.skipped.items():
+        for part in self.parts:
+            for case, reason in part.run.skipped.items():
                 name = scheme(case) if "-" in case else case
                 told = reason.removeprefix(f"{name}: ")
                 if name not in ran and name not in found[told]:
@@ -103,34 +134,31 @@ class Group:
 
     def not_streamed(self) -> list[str]:
         """Return the schemes that were timed and not streamed, where any was streamed."""
-        streamed = {key[0] for source in self.sources for key in source.streams}
-        timed = dict.fromkeys(key[0] for source in self.sources for key in source.rows)
+        streamed = {name for name, *_ in self.streams}
+        timed = dict.fromkeys(name for name, _ in self.rows)
         return [name for name in timed if name not in streamed] if streamed else []
 
 
 def join(runs: Iterable[tuple[str, Run]]) -> list[Group]:
-    """Return the groups that files, each with its name, fall into, in the order of the files.
-
-    Within a group a file goes with those whose versions agree with its own, unless one of them holds a cell of it
-    already; the source that holds most comes first.
-    """
-    groups: dict[tuple[str, ...], Group] = {}
+    """Return the groups that files, each with its name, fall into, in the order of the files."""
+    groups: dict[tuple[str, ...], list[tuple[str, Run]]] = defaultdict(list)
     for file, run in runs:
         suite = run.suite
         key = (str(suite["machine"]["id"]), *(str(suite[part]["digest"]) for part in ("model", "images")))
-        group = groups.setdefault(key, Group(heading(run)))
-        if not any(source.add(file, run) for source in group.sources):
-            group.sources.append(Source())
-            group.sources[-1].add(file, run)
-    for group in groups.values():
-        group.sources.sort(key=lambda source: -len(source.rows) - len(source.streams))
-    return list(groups.values())
+        groups[key].append((file, run))
+    return [_group(files) for files in groups.values()]
 
 
-def scheme(case: str) -> str:
-    """Return a case's backend and precision, as tables name them."""
-    parsed = parse_case(case)
-    return f"{parsed.backend} {parsed.precision}"
+def _group(files: list[tuple[str, Run]]) -> Group:
+    found = parts(files)
+    sources: list[Source] = []
+    for part in found:
+        superseded = part.others and not part.cells
+        if not superseded and not any(source.add(part) for source in sources):
+            sources.append(Source())
+            sources[-1].add(part)
+    sources.sort(key=lambda source: -source.size)
+    return Group(heading(files[0][1]), tuple(found), tuple(sources))
 
 
 def _environment(run: Run) -> dict[tuple[str, str], object]:
@@ -144,8 +172,3 @@ def _environment(run: Run) -> dict[tuple[str, str], object]:
     for row in run.rows.values():
         found |= {("row", name): version for name, version in row.info["versions"].items()}
     return found
-
-
-def _stream_key(found: Mapping[str, Any]) -> tuple[str, str, int, int]:
-    samples = found.get("samples", found["done"])
-    return scheme(found["case"]), str(found.get("source", "memory")), samples, parse_case(found["case"]).batch_size

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from bench.joined_runs import Group, Source
+    from bench.joined_runs import Group
+    from bench.newest import Cell
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 MOST_BYTES = 1_000_000
@@ -25,7 +26,14 @@ _FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s'\"/]+/)+")
 """The folders of an absolute path."""
 _NONE = "-"
 _SCHEMES = "A line is a backend and a precision, the slowest first; b1 is batch size 1. "
-_SOURCES = "A raised number is the line's source in the list above; lines without one are of source 1. "
+_SOURCES = (
+    "A raised number is the source of a scheme's whole line or of one figure; without one it is source 1. Dice, share "
+    "of engine and cold start are over all of a line."
+)
+_NEWEST = (
+    "Of a case in several files the newest figure is shown (`measured` in the file), one that failed or was cut only "
+    "where there is no other. Speed-ups are over the reference of their own file, shown or not."
+)
 _TERMS = (
     "Speed-ups are over the FP32 reference (torch fp32 where it runs) of the same file and batch size. Dice is the "
     "mean over the images, from the least to the most where batch sizes differ; MiB is the peak memory, build s the "
@@ -87,105 +95,125 @@ def _group(group: Group) -> str:
             files = ", ".join(f"`{file}`" for file in source.files)
             head.append(f"{number}. {files} ({inert(source.origin)})")
     parts = ["\n".join(head)]
-    if any(source.rows for source in sources):
-        parts.append(_SCHEMES + (_SOURCES if len(sources) > 1 else "") + _TERMS)
-        parts += ["\n".join(_speed_table(sources)), "\n".join(_cost_table(sources))]
-    for place in dict.fromkeys(key[1] for source in sources for key in source.streams):
+    if len(sources) > 1:
+        parts.append(_SOURCES)
+    if group.rows:
+        parts.append(_SCHEMES + _TERMS)
+        parts += ["\n".join(_speed_table(group)), "\n".join(_cost_table(group))]
+    for place in dict.fromkeys(key[1] for key in group.streams):
         parts.append(f"Streams of images from {place}. {_STREAMS}")
-        parts.append("\n".join(_streams_table(sources, place)))
+        parts.append("\n".join(_streams_table(group, place)))
     notes = [inert(note) for note in group.remarks()]
     left_out = [f"{', '.join(names)} ({reason})" for reason, names in group.not_run().items()]
     if left_out:
         notes.append(inert(f"Not run: {'; '.join(left_out)}."))
     if group.not_streamed():
         notes.append(inert(f"Not streamed: {', '.join(group.not_streamed())}."))
+    notes += _not_shown(group)
     if notes:
         parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
 
-def _speed_table(sources: Sequence[Source]) -> list[str]:
+def _not_shown(group: Group) -> list[str]:
+    """Return how many figures give way to newer ones, in which files, and how far they are from those."""
+    others = [other for part in group.parts for other in part.others]
+    if not others:
+        return []
+    held = ", ".join(f"{len(part.others)} in `{part.file}`" for part in group.parts if part.others)
+    told = f"Not shown: {held}, with {_range([other.fps_ratio for other in others], '.2f')} times the FPS shown"
+    apart = [other.dice_apart for other in others if other.dice_apart is not None]
+    if apart:
+        told += f" and a Dice vs FP32 at most {max(apart):.5f} away"
+    return [f"{_NEWEST} {told}; `python -m bench tables FILE` shows one file alone."]
+
+
+def _speed_table(group: Group) -> list[str]:
     """Return a line per scheme: FPS, and speed-up over FP32 in the same file, by batch size; and the Dice."""
-    batches = _batch_sizes(sources)
+    batches = _batch_sizes(group)
     lines = _header(
         "scheme", *(f"FPS b{size}" for size in batches), *(f"speed-up b{size}" for size in batches), "Dice vs FP32"
     )
-    for label, source, name in _ordered(sources):
-        found = [source.rows.get((name, size)) for size in batches]
-        speedups = (source.speedups.get((name, size)) for size in batches)
+    for name in _ordered(group):
+        keys = [(name, size) for size in batches]
+        label, marks = _marks(group, name, keys)
+        found = [group.rows.get(key) for key in keys]
+        speeds = [_fps(row.fps) if row else _NONE for row in found]
+        speedups = [_form(group.speedups.get(key), ".2f") for key in keys]
         dice = [row.info["dice_fp32"]["mean"] for row in found if row]
-        lines.append(
-            _line(label, *(_fps(row.fps) if row else _NONE for row in found),
-                  *(_form(value, ".2f") for value in speedups), _range(dice, ".5f"))
-        )  # fmt: skip
+        lines.append(_line(label, *_raised(speeds, marks), *_raised(speedups, marks), _range(dice, ".5f")))
     return lines
 
 
-def _cost_table(sources: Sequence[Source]) -> list[str]:
+def _cost_table(group: Group) -> list[str]:
     """Return a line per scheme, in the same order: Dice against the truth, and what its engines take."""
-    batches = _batch_sizes(sources)
+    batches = _batch_sizes(group)
     lines = _header(
         "scheme", "Dice vs truth", *(f"MiB b{size}" for size in batches), *(f"build s b{size}" for size in batches)
     )
-    for label, source, name in _ordered(sources):
-        infos = [row.info if (row := source.rows.get((name, size))) else {} for size in batches]
+    for name in _ordered(group):
+        keys = [(name, size) for size in batches]
+        label, marks = _marks(group, name, keys)
+        infos = [row.info if (row := group.rows.get(key)) else {} for key in keys]
         truth = [info["dice_truth"]["mean"] for info in infos if info.get("dice_truth")]
         memory = (info.get("peak_memory_bytes") for info in infos)
-        lines.append(
-            _line(label, _range(truth, ".4f") if truth else _NONE,
-                  *(_form(None if value is None else value / _MIB, ".0f") for value in memory),
-                  *(_seconds(info.get("build_s")) for info in infos))
-        )  # fmt: skip
+        sizes = [_form(None if value is None else value / _MIB, ".0f") for value in memory]
+        builds = [_seconds(info.get("build_s")) for info in infos]
+        told = _range(truth, ".4f") if truth else _NONE
+        lines.append(_line(label, told, *_raised(sizes, marks), *_raised(builds, marks)))
     return lines
 
 
-def _streams_table(sources: Sequence[Source], place: str) -> list[str]:
+def _streams_table(group: Group, place: str) -> list[str]:
     """Return a line per scheme of the streams: a column for each number of samples and batch size."""
-    cells = {
-        (number, name, samples, size): found
-        for number, source in enumerate(sources)
-        for (name, where, samples, size), found in source.streams.items()
-        if where == place
+    streams = {
+        key: found for key, found in sorted(group.streams.items(), key=lambda item: item[0][2:]) if key[1] == place
     }
-    columns = sorted({key[2:] for key in cells})
-    last = {key[:2]: found["fps"] for key, found in sorted(cells.items(), key=lambda item: item[0][2:])}
+    columns = list(dict.fromkeys(key[2:] for key in streams))
+    last = {key[0]: found["fps"] for key, found in streams.items()}
     heads = (f"{samples} b{size}" for samples, size in columns)
     lines = _header("stream", *heads, "share of engine", "cold start s")
-    for number, name in sorted(last, key=lambda key: last[key]):
-        found = [cells.get((number, name, *column)) for column in columns]
+    for name in sorted(last, key=lambda name: last[name]):
+        keys = [(name, place, *column) for column in columns]
+        label, marks = _marks(group, name, keys)
+        found = [streams.get(key) for key in keys]
         shares = [each["share_of_engine"] for each in found if each]
         cold = [sum(each["cold_start_s"].values()) for each in found if each]
-        label = f"{name}{_mark(number)}"
-        lines.append(_line(label, *map(_stream, found), _range(shares, ".1%"), _range(cold, ".1f")))
+        lines.append(_line(label, *map(_stream, found, marks), _range(shares, ".1%"), _range(cold, ".1f")))
     return lines
 
 
-def _batch_sizes(sources: Sequence[Source]) -> list[int]:
-    return sorted({size for source in sources for _, size in source.rows})
+def _batch_sizes(group: Group) -> list[int]:
+    return sorted({size for _, size in group.rows})
 
 
-def _ordered(sources: Sequence[Source]) -> list[tuple[str, Source, str]]:
-    """Return each scheme of each source with its label, the slowest at its largest batch size first."""
-    speed: dict[tuple[int, str], float] = {}
-    for number, source in enumerate(sources):
-        for (name, _), row in sorted(source.rows.items(), key=lambda item: item[0][1]):
-            speed[number, name] = row.fps
-    ranked = sorted(speed, key=lambda key: speed[key])
-    return [(f"{name}{_mark(number)}", sources[number], name) for number, name in ranked]
+def _ordered(group: Group) -> list[str]:
+    """Return the schemes, the slowest at its largest batch size first."""
+    speed = {name: row.fps for (name, _), row in sorted(group.rows.items(), key=lambda item: item[0][1])}
+    return sorted(speed, key=lambda name: speed[name])
 
 
-def _mark(number: int) -> str:
-    """Return the mark of a row that is not of the first source: its number in the list above the tables."""
-    return f"<sup>{number + 1}</sup>" if number else ""
+def _marks(group: Group, name: str, keys: Sequence[Cell]) -> tuple[str, list[str]]:
+    """Return a line's label and its cells' marks: each one's source unless the first, once where the line has one."""
+    numbers = [group.numbers.get(key) for key in keys]
+    told = ["" if number in (None, 1) else f"<sup>{number}</sup>" for number in numbers]
+    if len(set(numbers) - {None}) == 1:
+        return f"{name}{max(told)}", [""] * len(told)
+    return name, told
 
 
-def _stream(found: Mapping[str, Any] | None) -> str:
+def _raised(figures: Sequence[str], marks: Sequence[str]) -> list[str]:
+    return [text if text == _NONE else f"{text}{mark}" for text, mark in zip(figures, marks, strict=True)]
+
+
+def _stream(found: Mapping[str, Any] | None, mark: str) -> str:
     if found is None:
         return _NONE
+    speed = f"{_fps(found['fps'])}{mark}"
     if found["partial"]:
-        return f"{_fps(found['fps'])}<br>{found['done']} done, partial"
+        return f"{speed}<br>{found['done']} done, partial"
     seconds = _form(found["runtime_s"], ".2f" if found["runtime_s"] < 100 else ".1f")  # noqa: PLR2004 - as for FPS
-    return f"{_fps(found['fps'])}<br>{seconds}&nbsp;s"
+    return f"{speed}<br>{seconds}&nbsp;s"
 
 
 def _range(values: Sequence[float], form: str) -> str:

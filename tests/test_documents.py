@@ -51,6 +51,8 @@ BY_TEST = {
     "test_example_backend_passes_the_conformance_suite_and_can_be_measured",
     "python -m bench tables --readme README.md": "tests/bench/test_tables.py::"
     "test_the_readme_shows_what_the_stored_runs_give",
+    "python -m bench tables FILE": "tests/bench/test_joined_runs.py::"
+    "test_figures_not_shown_are_counted_and_stand_in_the_tables_of_their_file_alone",
     "python -m bench ranges": "tests/bench/test_ranges.py::test_our_own_calibrations_are_compared",
     "python -m bench variants --from docs/variants/*.json": "tests/bench/test_variants.py::"
     "test_the_files_of_variants_in_docs_are_shown",

@@ -1,4 +1,4 @@
-"""Files of one machine, model and image set make one table each, and every cell tells which file it is of."""
+"""Files of one machine, model and image set make one table each, and every cell tells which source it is of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.__main__ import main
 from bench.tables import section
 from tests.bench.runs import MACHINE, row_json, run_json, write
 from tests.bench.tabled import cells, stream
@@ -14,26 +15,36 @@ from tests.bench.tabled import cells, stream
 if TYPE_CHECKING:
     from pathlib import Path
 
+LATER = "2030-06-15T13:00:00+00:00"
+"""An hour after the runs that say nothing else."""
+
 
 def machine(python: str) -> dict[str, Any]:
     """Return a machine's description under one version of Python."""
     return {**MACHINE, "runtimes": {"python": python, "torch": "2.11.0"}}
 
 
+def over(row: dict[str, Any], base: float) -> dict[str, Any]:
+    """Return a row with its speed-up over a reference of so many FPS."""
+    info = row["extra_info"]
+    info |= {"speedup": info["fps"] / base, "speedup_over": f"torch-fp32-b{info['batch_size']}"}
+    return row
+
+
+def tables(*paths: Path) -> list[str]:
+    """Return the lines of files' tables, in which they are named without folder and ending."""
+    return section(paths, lambda path: path.stem).splitlines()
+
+
 @pytest.fixture
 def several(tmp_path: Path) -> list[Path]:
-    """Files of one machine: TensorRT under one Python, ONNX Runtime under another, and streams of both."""
+    """Files of one machine: TensorRT under one Python, later ONNX Runtime under another, and streams of both."""
     old, new, reason = machine("3.10.13"), machine("3.12.4"), "tensorrt: No module named 'tensorrt'"
-
-    def over(row: dict[str, Any], base: float) -> dict[str, Any]:
-        row["extra_info"] |= {"speedup": row["extra_info"]["fps"] / base, "speedup_over": "torch-fp32-b1"}
-        return row
-
     first = [over(row_json("torch-fp32-b1", 100.0), 100.0), over(row_json("tensorrt-fp16-b1", 1500.0), 100.0)]
     second = [over(row_json("torch-fp32-b1", 125.0), 125.0), over(row_json("onnxruntime-fp16-b1", 500.0), 125.0)]
     data = [
         run_json(*first, machine=old, skipped={"onnxruntime-fp16-b1": "a CPU build", "openvino": "not here"}),
-        run_json(*second, machine=new, skipped={"tensorrt": reason}),
+        run_json(*second, machine=new, skipped={"tensorrt": reason}, measured=LATER),
     ]
     streams = [
         (old, [stream("tensorrt-fp16-b1", 1400.0)]),
@@ -55,7 +66,6 @@ def test_files_of_one_machine_and_model_are_one_table_each(several: list[Path]) 
     assert len([line for line in lines if line.startswith("| ---")]) == 3
     assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "4.00", "0.99233"]
     assert cells(lines, "tensorrt fp16")[0] == ["1500", "15.00", "0.99233"]
-    assert cells(lines, "torch fp32")[0] == ["100.0", "1.00", "1.00000"]
     assert cells(lines, "torch fp32<sup>2</sup>")[0] == ["125.0", "1.00", "1.00000"]
     assert "| stream | 1000 b1 | 1000 b8 | 10000 b1 | share of engine | cold start s |" in lines
     assert cells(lines, "tensorrt fp16")[-1] == [
@@ -73,11 +83,89 @@ def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path])
     assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "-", "0.99233"]
 
 
-def test_same_case_of_two_files_is_two_lines(several: list[Path], tmp_path: Path) -> None:
-    again = write(tmp_path / "again.json", run_json(row_json("tensorrt-fp16-b1", 1600.0), machine=machine("3.10.13")))
-    lines = section([several[0], again], lambda path: path.name).splitlines()
+def test_same_case_of_two_files_is_one_line_with_each_figure_of_one_source(tmp_path: Path) -> None:
+    def rows(fps: dict[int, float], base: float, **changes: Any) -> list[dict[str, Any]]:
+        both = [(row_json(f"torch-fp32-b{size}", base), row_json(f"torch-fp16-b{size}", fps[size])) for size in fps]
+        for _, fast in both:
+            fast["extra_info"] |= changes
+        return [over(row, base) for pair in both for row in pair]
+
+    old = run_json(*rows({1: 300.0, 4: 350.0, 8: 400.0}, 100.0, build_s=9.0), machine=machine("3.10.13"))
+    new = run_json(
+        *rows({1: 250.0}, 125.0, peak_memory_bytes=70 * 2**20, build_s=8.0), machine=machine("3.12.4"), measured=LATER
+    )
+    new["benchmarks"][1]["extra_info"]["dice_fp32"]["mean"] = 0.98
+    # The name that sorts first is the newer file's.
+    lines = tables(write(tmp_path / "a.json", new), write(tmp_path / "b.json", old))
+    assert lines[2].startswith("1. `b` (")
+    assert lines[3].startswith("2. `a` (")
+    assert lines[5].startswith("A raised number is the source of a scheme's whole line or of one figure; ")
+    speed, cost = cells(lines, "torch fp16")
+    assert speed[:3] == ["250.0<sup>2</sup>", "350.0", "400.0"]
+    assert speed[3:] == ["2.00<sup>2</sup>", "3.50", "4.00", "0.98000 to 0.99233"]
+    assert cost == ["0.8767", "70<sup>2</sup>", "50", "50", "8.0<sup>2</sup>", "9.0", "9.0"]
+    assert cells(lines, "torch fp32")[0][:4] == ["125.0<sup>2</sup>", "100.0", "100.0", "1.00<sup>2</sup>"]
+    assert len([line for line in lines if line.startswith("| torch")]) == 4
+
+
+def test_figures_not_shown_are_counted_and_stand_in_the_tables_of_their_file_alone(
+    several: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast = row_json("onnxruntime-fp16-b1", 400.0)
+    fast["extra_info"]["dice_fp32"]["mean"] -= 0.0625
+    again = write(tmp_path / "again.json", run_json(fast, machine=machine("3.12.4")))
+    lines = tables(*several[:2], again)
+    assert [line.partition(" (")[0] for line in lines[2:4]] == ["1. `1`", "2. `0`"]
+    (note,) = [line for line in lines if "Not shown" in line]
+    assert note.startswith("- Of a case in several files the newest figure is shown (`measured` in the file), ")
+    assert note.endswith(
+        "Not shown: 1 in `0`, 1 in `again`, with 0.80 times the FPS shown and a Dice vs FP32 at most 0.06250 away; "
+        "`python -m bench tables FILE` shows one file alone."
+    )
+    assert main(["tables", str(again)]) == 0
+    alone = capsys.readouterr().out
+    assert cells(alone.splitlines(), "onnxruntime fp16")[0][0] == "400.0"
+    assert "Not shown" not in alone
+
+
+def test_streams_are_one_line_each_with_the_newest_figure_too(several: list[Path], tmp_path: Path) -> None:
+    newer = run_json(machine=machine("3.12.4"), measured=LATER)
+    newer["benchmarks"] = [stream("tensorrt-fp16-b1", 1600.0, share_of_engine=0.95, runtime_s=0.625)]
+    lines = tables(*several, write(tmp_path / "newer.json", newer))
+    assert cells(lines, "tensorrt fp16")[-1] == [
+        "1600<sup>2</sup><br>0.62&nbsp;s", "1490<br>0.67&nbsp;s", "1450<br>6.90&nbsp;s", "95.0% to 98.5%", "1.2",
+    ]  # fmt: skip
+    (note,) = [line for line in lines if "Not shown" in line]
+    assert "Not shown: 1 in `0`, 1 in `2`, with 0.80 to 0.88 times the FPS shown and a Dice" in note
+
+
+def test_a_case_that_failed_since_is_shown_as_an_earlier_run_measured_it(several: list[Path], tmp_path: Path) -> None:
+    failed = {"tensorrt-fp16-b1": "OutOfMemoryError: no memory"}
+    newer = run_json(row_json("torch-fp16-b1"), machine=machine("3.10.13"), failed=failed, measured=LATER)
+    lines = tables(several[0], write(tmp_path / "newer.json", newer))
     assert cells(lines, "tensorrt fp16")[0][0] == "1500"
-    assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][0] == "1600"
+    assert "- tensorrt-fp16-b1 (measured in an earlier run): OutOfMemoryError: no memory" in lines
+    older = run_json(machine=machine("3.10.13"), failed=failed, measured="2030-06-14T12:00:00+00:00")
+    lines = tables(several[0], write(tmp_path / "older.json", older))
+    assert "- tensorrt-fp16-b1 (measured in a later run): OutOfMemoryError: no memory" in lines
+    half = run_json(row_json("torch-fp16-b1"), machine=machine("3.10.13"), failed={"torch-fp16-b1": "RuntimeError"})
+    assert "- torch-fp16-b1: RuntimeError" in tables(several[0], write(tmp_path / "half.json", half))
+
+
+def test_a_run_in_which_every_case_failed_is_named_with_the_reason(tmp_path: Path) -> None:
+    failed = {"tensorrt-fp16-b1": "OutOfMemoryError: no memory"}
+    lines = tables(write(tmp_path / "failed.json", run_json(machine=machine("3.10.13"), failed=failed)))
+    assert lines[0].endswith(", python 3.10.13, torch 2.11.0; from `failed`.")
+    assert lines[-1] == "- tensorrt-fp16-b1: OutOfMemoryError: no memory"
+
+
+def test_remarks_are_of_the_rows_shown(several: list[Path], tmp_path: Path) -> None:
+    bad = row_json("tensorrt-fp16-b1", 1600.0)
+    bad["extra_info"]["dice_fp32"]["mean"] = 0.5
+    told = "tensorrt-fp16-b1: Dice against FP32 0.5000 is below its floor"
+    for day, count in (("2030-06-14", 0), ("2030-06-16", 1)):
+        path = write(tmp_path / "bad.json", run_json(bad, machine=machine("3.10.13"), measured=f"{day}T12:00:00+00:00"))
+        assert len([line for line in tables(several[0], path) if told in line]) == count
 
 
 def test_a_library_that_one_machine_lacked_parts_no_files_but_another_version_does(tmp_path: Path) -> None:
@@ -102,7 +190,7 @@ def test_another_version_of_what_a_row_ran_on_parts_files(several: list[Path], t
     lines = section([several[0], again], lambda path: path.name).splitlines()
     assert "tensorrt 1.0" in lines[2]
     assert "tensorrt 2.0" in lines[3]
-    assert cells(lines, "tensorrt fp16<sup>2</sup>")[0][:2] == ["-", "1600"]
+    assert cells(lines, "tensorrt fp16")[0][:4] == ["1500", "1600<sup>2</sup>", "15.00", "-"]
 
 
 def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Which run's figures of a case stand in a table, where several runs hold it: the newest that are whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.case import parse_case
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.results import Row, Run
+
+Timed = tuple[str, int]
+"""A case timed by itself: its scheme and batch size."""
+Streamed = tuple[str, str, int, int]
+"""A case streamed: its scheme, where the images came from, samples asked for, and batch size."""
+Cell = Timed | Streamed
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What tables show of a run, and which of its figures give way to another run's."""
+
+    file: str
+    run: Run
+    rows: Mapping[Timed, Row]
+    streams: Mapping[Streamed, Mapping[str, Any]]
+    others: tuple[Other, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells that it gives."""
+        found: list[Cell] = [*self.rows]
+        return [*found, *self.streams]
+
+    def shows(self, case: str) -> bool:
+        """Whether any figure of a case is this run's."""
+        return case in [*(row.case for row in self.rows.values()), *(each["case"] for each in self.streams.values())]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A figure that is not shown, beside the one that is."""
+
+    fps_ratio: float
+    """Its FPS over those shown."""
+    dice_apart: float | None
+    """Between their Dice against FP32; None of a stream, which has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    fps: float
+    dice: float | None
+    whole: bool
+    """Whether its case did not fail in the same session, and of a stream whether it was not cut."""
+
+
+def parts(files: Sequence[tuple[str, Run]]) -> list[Part]:
+    """Return what is shown of each run, of which every figure has one.
+
+    That is the newest by when its session began, of the same second the first given. One whose case failed in the same
+    session, and a stream that was cut, give way to any other.
+    """
+    held = [_figures(run) for _, run in files]
+    newest = sorted(range(len(files)), key=lambda number: began(files[number][1]), reverse=True)
+    owner: dict[Cell, int] = {}
+    for whole in (True, False):
+        for number in newest:
+            for key in (key for key, figure in held[number].items() if figure.whole is whole):
+                owner.setdefault(key, number)
+    return [
+        Part(
+            file,
+            run,
+            {key: row for key, row in _rows(run).items() if owner[key] == number},
+            {key: found for key, found in _streams(run).items() if owner[key] == number},
+            tuple(_other(one, held[owner[key]][key]) for key, one in held[number].items() if owner[key] != number),
+        )
+        for number, (file, run) in enumerate(files)
+    ]
+
+
+def began(run: Run) -> str:
+    """Return when a run's session began, in UTC, so that text sorts as time; a run that does not say is the oldest."""
+    return str(run.suite.get("measured", ""))
+
+
+def scheme(case: str) -> str:
+    """Return a case's backend and precision, as tables name them."""
+    parsed = parse_case(case)
+    return f"{parsed.backend} {parsed.precision}"
+
+
+def _other(one: _Figure, shown: _Figure) -> Other:
+    apart = None if one.dice is None or shown.dice is None else abs(one.dice - shown.dice)
+    return Other(one.fps / shown.fps, apart)
+
+
+def _figures(run: Run) -> dict[Cell, _Figure]:
+    found: dict[Cell, _Figure] = {
+        key: _Figure(row.fps, row.info["dice_fp32"]["mean"], row.case not in run.failed)
+        for key, row in _rows(run).items()
+    }
+    for key, each in _streams(run).items():
+        found[key] = _Figure(each["fps"], None, not each["partial"] and each["case"] not in run.failed)
+    return found
+
+
+def _rows(run: Run) -> dict[Timed, Row]:
+    return {(scheme(case), row.batch_size): row for case, row in run.rows.items()}
+
+
+def _streams(run: Run) -> dict[Streamed, Mapping[str, Any]]:
+    return {_stream_key(found): found for found in run.streams}
+
+
+def _stream_key(found: Mapping[str, Any]) -> Streamed:
+    samples = found.get("samples", found["done"])
+    return scheme(found["case"]), str(found.get("source", "memory")), samples, parse_case(found["case"]).batch_size
