@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All that was measured of one model and image set on one machine; each cell is of one file."""
+    """All that was measured of one model, image set and calibration on one machine; each cell is of one file."""
 
     heading: str
     parts: tuple[Part, ...]
@@ -144,12 +144,14 @@ def join(runs: Iterable[tuple[str, Run]]) -> list[Group]:
     groups: dict[tuple[str, ...], list[tuple[str, Run]]] = defaultdict(list)
     for file, run in runs:
         suite = run.suite
-        key = (str(suite["machine"]["id"]), *(str(suite[part]["digest"]) for part in ("model", "images")))
+        digests = (str(suite[part].get("digest", "")) for part in ("model", "images", "calibration"))
+        key = (str(suite["machine"]["id"]), *digests)
         groups[key].append((file, run))
-    return [_group(files) for files in groups.values()]
+    alike = Counter(key[:-1] for key in groups)
+    return [_group(files, tell_calibration=alike[key[:-1]] > 1) for key, files in groups.items()]
 
 
-def _group(files: list[tuple[str, Run]]) -> Group:
+def _group(files: list[tuple[str, Run]], *, tell_calibration: bool) -> Group:
     found = parts(files)
     sources: list[Source] = []
     for part in found:
@@ -158,7 +160,9 @@ def _group(files: list[tuple[str, Run]]) -> Group:
             sources.append(Source())
             sources[-1].add(part)
     sources.sort(key=lambda source: -source.size)
-    return Group(heading(files[0][1]), tuple(found), tuple(sources))
+    _, run = files[0]
+    told = f", INT8 calibrated on {run.suite['calibration'].get('origin', 'no images')}" if tell_calibration else ""
+    return Group(f"{heading(run)}{told}", tuple(found), tuple(sources))
 
 
 def _environment(run: Run) -> dict[tuple[str, str], object]:

@@ -75,6 +75,18 @@ def test_files_of_one_machine_and_model_are_one_table_each(several: list[Path]) 
     assert [line for line in lines if line.startswith("- Not")] == ["- Not run: openvino (not here)."]
 
 
+def test_runs_calibrated_on_other_images_have_tables_of_their_own(tmp_path: Path) -> None:
+    row = [row_json("openvino-int8-b1", fps) for fps in (200.0, 210.0)]
+    mine = {"origin": "folder mine", "digest": "c2", "count": 2, "note": None}
+    data = [run_json(row[0]), run_json(row[1], calibration=mine)]
+    found = tables(*(write(tmp_path / f"{number}.json", each) for number, each in enumerate(data)))
+    assert [line.partition("threads, ")[2].partition("**")[0] for line in found if line.startswith("**")] == [
+        "INT8 calibrated on built-in calibration",
+        "INT8 calibrated on folder mine",
+    ]
+    assert [each[0] for each in cells(found, "openvino int8")][::2] == ["200.0", "210.0"]
+
+
 def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path]) -> None:
     data = json.loads(several[1].read_text())
     data["benchmarks"] = data["benchmarks"][1:]
