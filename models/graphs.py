@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper, version_converter
+from onnx.checker import ValidationError
+from onnx.shape_inference import InferenceError
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -137,6 +139,9 @@ class _Typed(torch.nn.Module):
 
 
 def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    # The library takes the types that a graph notes beside its weights, as PyTorch's newer exporter does, for values to
+    # halve, those of a Resize's scales too, which stay FP32.
+    del model.graph.value_info[:]
     # The library blocks Resize for an old ONNX Runtime; nothing here needs FP32 but the graph's own inputs.
     halved: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
     return halved
@@ -205,7 +210,12 @@ def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
 def _save(model: onnx.ModelProto, path: Path) -> None:
     """Sort a graph's nodes, check it and write it in one step, so that nothing half-written stays."""
     _sorted(model)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (ValidationError, InferenceError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        msg = f"the graph that this precision needs comes out invalid ({reason}): try another exporter or opset"
+        raise GraphError(msg) from error
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".onnx.tmp")
     os.close(handle)
     try:

@@ -5,8 +5,10 @@ Seen in the wild, and parsed here:
 - 8.6, and what later versions do not hand to Myelin: `LayerType` such as `CaskConvolution`, `Kernel`, `Groups`,
   `Weights: {"Type": "Int8", ...}`, `TacticName`, and a sentence for each tensor,
   `"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"`;
-- 10 and later, for the rest: `LayerType` `correlation`, `gemm` or `fusion`, a name of Myelin's, the ONNX nodes only
-  in `Metadata` as `[ONNX Layer: /inc/Conv]`, and a word for each tensor, `"Format/Datatype": "Half"`.
+- 10 and later, for the rest: `LayerType` `correlation`, `gemm` or `fusion`, a name that Myelin adds to or makes up
+  (`/inc/Conv_myl0_4`), the ONNX nodes in `Metadata` as `[ONNX Layer: /inc/Conv]` where the network came from ONNX, and
+  a word for each tensor, `"Format/Datatype": "Half"`, in 11 `"Datatype": "Half"`. What is no image, as for the cache,
+  may stand among a layer's inputs, without such a word.
 
 TF32 is not a storage format: a TF32 convolution reads and writes `Float`. Only the kernel's name
 (`..._f32f32_tf32f32_f32_...`) tells, so a `Float` convolution counts as FP32 unless its kernel says TF32. That an FP32
@@ -18,6 +20,7 @@ from __future__ import annotations
 import json
 import re
 from math import prod
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ _KERNELS = (
 )
 _MOVES = re.compile(r"reformat|noop|copy|shuffle|constant|signal|wait|slice|concat|resize|pool", re.IGNORECASE)
 _CONVOLVES = re.compile(r"conv|correlation", re.IGNORECASE)
+_MYELINS = re.compile(r"_myl\d+_\d+$")
+"""What Myelin adds to a layer's name."""
 _TRANSPOSED = re.compile(r"deconv", re.IGNORECASE)
 
 
@@ -60,7 +65,8 @@ def layer_precision(layer: Mapping[str, Any]) -> str:
     kernel = str(layer.get("TacticName", ""))
     if "tf32" in kernel.lower():
         return "tf32"
-    data = next((_word(_tensor_format(tensor)) for tensor in layer.get("Inputs", [])), UNKNOWN)
+    words = (_word(_tensor_format(tensor)) for tensor in layer.get("Inputs", []))
+    data = next((word for word in words if word != UNKNOWN), UNKNOWN)
     weights = layer.get("Weights")
     stored = _word(str(weights.get("Type", ""))) if isinstance(weights, dict) else UNKNOWN
     if data == "int8" and stored not in ("int8", UNKNOWN):
@@ -83,9 +89,11 @@ def _computes(layer_type: str) -> bool:
 
 def _by_name(layers: list[dict[str, Any]], flops: Mapping[str, float]) -> dict[str, float]:
     """Sum the FLOPs of the graph's convolutions by format; empty where no layer names one."""
-    # Convolution layers first: what follows one may carry its name too, by fusion.
-    ordered = sorted(layers, key=lambda layer: not _is_convolution(layer))
-    texts = [(layer, f"{layer.get('Name', '')} {layer.get('Metadata', '')}") for layer in ordered]
+    # Convolution layers first, then products: what follows one may carry its name too, by fusion.
+    ordered = sorted(layers, key=lambda layer: (not _is_convolution(layer), layer.get("LayerType") != "gemm"))
+    texts = [
+        (layer, f"{_MYELINS.sub('', str(layer.get('Name', '')))} {layer.get('Metadata', '')}") for layer in ordered
+    ]
     shares: dict[str, float] = {}
     for name, value in flops.items():
         pattern = re.compile(rf"(?<![\w/.]){re.escape(name)}(?![\w/.])")
@@ -96,10 +104,12 @@ def _by_name(layers: list[dict[str, Any]], flops: Mapping[str, float]) -> dict[s
 
 
 def _by_dimensions(layers: list[dict[str, Any]]) -> dict[str, float]:
+    """Sum the FLOPs of the convolution layers by format; what does not tell its own weighs as the others on average."""
+    found = [(layer_precision(layer), _layer_flops(layer)) for layer in layers if _is_convolution(layer)]
+    told = [flops for _, flops in found if flops]
     shares: dict[str, float] = {}
-    for layer in filter(_is_convolution, layers):
-        precision = layer_precision(layer)
-        shares[precision] = shares.get(precision, 0.0) + _layer_flops(layer)
+    for precision, flops in found:
+        shares[precision] = shares.get(precision, 0.0) + (flops or (mean(told) if told else 1.0))
     return shares
 
 

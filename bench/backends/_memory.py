@@ -31,10 +31,12 @@ T = TypeVar("T")
 E = TypeVar("E", bound=_Replaying)
 
 _RAN_OUT = re.compile(
-    r"out of memory|OutOfMemory|(device )?memory is insufficient|insufficient memory|ran out of memory", re.IGNORECASE
+    r"out of memory|OutOfMemory|memory is insufficient|insufficient memory|user allocator error|could not be allocated",
+    re.IGNORECASE,
 )
 _AMOUNT = re.compile(
-    r"(?:requested size of|request(?:ed)?:?|tried to allocate|allocat\w+)\s+(\d+(?:\.\d+)?)\s*(bytes|[KMG]i?B)?",
+    r"(?:requested size of|request(?:ed)?:?|tried to allocate|allocat\w+|of GPU memory)\s+"
+    r"\(?(\d+(?:\.\d+)?)[\s-]*(bytes?|[KMG]i?B)?",
     re.IGNORECASE,
 )
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}

@@ -15,7 +15,7 @@ from bench.backends._achieved import achieved
 from bench.backends._memory import guarded, opened
 from bench.backends._torch2trt_build import STATE, messages_kept
 from bench.backends._trt_build import inspected
-from bench.backends._trt_log import fail, heard
+from bench.backends._trt_log import checked, fail, heard
 from bench.backends._trt_profile_run import layer_seconds
 from bench.backends._trt_run import no_context
 from bench.stream.cuda_lane import CudaLane, OnDevice
@@ -66,8 +66,9 @@ class Torch2trtEngine:
         self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._input = torch.zeros(shape, device="cuda")
         torch.cuda.synchronize()
-        self._run()
-        self._stream.synchronize()
+        with heard():
+            self._run()
+            self._stream.synchronize()
         output = self._output
         if output is None or output.dtype is not torch.float32 or output.shape[0] != shape[0]:
             given = None if output is None else (output.dtype, tuple(output.shape))
@@ -167,4 +168,18 @@ def _module(path: Path, batch_size: int) -> Any:  # noqa: ANN401 - torch2trt has
             fail("torch2trt's state dict holds a plan that does not load", batch_size, lines)
         if module.context is None:
             raise no_context(module.engine, len(state["engine"]), batch_size, lines)
+    module.context = _Checked(module.context, batch_size)
     return module
+
+
+class _Checked:
+    """An execution context that raises where it cannot start an inference: torch2trt does not ask, and would go on."""
+
+    def __init__(self, context: Any, batch_size: int) -> None:  # noqa: ANN401 - TensorRT's classes have no types
+        self._context, self._batch_size = context, batch_size
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        found = getattr(self._context, name)
+        if not name.startswith("execute"):
+            return found
+        return lambda *given, **named: checked(lambda: found(*given, **named), self._batch_size)

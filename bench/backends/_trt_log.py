@@ -15,9 +15,11 @@ from bench.backends._memory import needed_bytes, out_of_memory, ran_out
 from bench.ending import held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _NONE_LEFT = re.compile(r"could not find any implementation", re.IGNORECASE)
+_PASSED_OVER = re.compile(r"skipping tactic|to use tactic|virtualMemoryBuffer", re.IGNORECASE)
+"""What a builder says of a kernel that it passes over for want of memory: 8.6 as a warning, 10 as an error too."""
 _SHOWN = 25
 """Lines of TensorRT's that an error text repeats; the last ones name the cause."""
 
@@ -66,6 +68,13 @@ def unheard() -> Iterator[None]:
         log().lines.extend(before)
 
 
+def checked(start: Callable[[], bool], batch_size: int) -> None:
+    """Call what starts an inference; where that says no, raise `failure` with what TensorRT said meanwhile."""
+    before = len(log().lines)
+    if not start():
+        fail("TensorRT could not start an inference", batch_size, list(log().lines)[before:])
+
+
 def fail(what: str, batch_size: int, lines: Sequence[str]) -> NoReturn:
     """Raise `failure` of the same arguments."""
     raise failure(what, batch_size, lines)
@@ -74,10 +83,10 @@ def fail(what: str, batch_size: int, lines: Sequence[str]) -> NoReturn:
 def failure(what: str, batch_size: int, lines: Sequence[str]) -> RuntimeError:
     """Return `OutOfMemoryError` when the messages say so, else a `BuildError` that repeats them.
 
-    A builder warns of each kernel that it passes over for want of memory, and most builds succeed all the same: such a
-    warning is the cause only where the errors name no other than that no kernel was left.
+    Most builds that pass kernels over for want of memory succeed all the same: that is the cause only where the other
+    errors name none but that no kernel was left.
     """
-    errors = [line for line in lines if not line.startswith("warning")]
+    errors = [line for line in lines if not line.startswith("warning") and not _PASSED_OVER.search(line)]
     if ran_out(errors) or (ran_out(lines) and all(_NONE_LEFT.search(line) for line in errors)):
         return out_of_memory(batch_size, needed_bytes(lines))
     return BuildError("\n".join([what, *_brief(lines)]))

@@ -17,7 +17,7 @@ from bench.backends import _cuda
 from bench.backends._achieved import achieved
 from bench.backends._memory import guarded, opened, out_of_memory, ran_out
 from bench.backends._trt_build import FLOPS, PLAN, deserialized, inspected
-from bench.backends._trt_log import fail, failure, heard, log
+from bench.backends._trt_log import checked, fail, failure, heard
 from bench.backends._trt_profile_run import layer_seconds
 from bench.stream.cuda_lane import CudaLane, OnDevice
 
@@ -192,8 +192,7 @@ class TensorRTEngine:
         return tuple(self._engine.get_tensor_shape(name)), np.float32
 
     def _execute(self) -> None:
-        if not self._context.execute_async_v3(stream_handle=self._stream.handle):
-            fail("TensorRT could not start an inference", self._batch_size, log().lines)
+        checked(lambda: self._context.execute_async_v3(stream_handle=self._stream.handle), self._batch_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,11 @@ __all__ = ["PRECISIONS", "READS", "build", "load", "recipe", "supports", "versio
 
 READS: Literal["module", "graph"] = "module"
 
+# torch2trt's default is another algorithm on TensorRT 10 than on 8.6.
+_DEFAULT = getattr(getattr(torch2trt, "DEFAULT_CALIBRATION_ALGORITHM", None), "name", "unknown")
 _CALIBRATION = {
     "fp16": "none",
-    "int8-uncalibrated": "torch2trt's default on the example input alone, as when it is given no images",
+    "int8-uncalibrated": f"torch2trt's default ({_DEFAULT}) on the example input alone, as when it is given no images",
     "int8": "MinMax",
     "int8-entropy": "Entropy2",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from tests.bench.trt_api.fake_torch2trt import TRANSPOSED, FakeTorch2trt
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -264,6 +265,7 @@ def torch_on_cpu(fakes: Fakes, converter: FakeTorch2trt, monkeypatch: pytest.Mon
         load=torch.load,
         float32=torch.float32,
     )
+    knobs.cuda = cuda
     monkeypatch.setattr(fakes.backend("_torch2trt_run"), "torch", fake)
     return knobs
 
@@ -296,6 +298,41 @@ def test_inferences_replay_a_graph_where_it_can_be_captured(
     assert torch_on_cpu.graph.replays == before + 1
     assert source.said == []
     engine.close()
+
+
+@pytest.mark.usefixtures("torch_on_cpu")
+def test_an_inference_that_tensorrt_does_not_start_is_an_error(fakes: Fakes, tmp_path: Path) -> None:
+    source, case = FakeSource(tmp_path), Case("torch2trt", "fp16", 2)
+    build(fakes, source, "fp16")
+    fakes.behaviour.runs = False
+    with pytest.raises(BuildError, match=r"^TensorRT could not start an inference\n"):
+        fakes.backend("torch2trt").load(source, case, source.engine_folder)
+
+
+def test_an_engine_that_does_not_start_in_a_capture_runs_without_a_graph(
+    fakes: Fakes, torch_on_cpu: SimpleNamespace, tmp_path: Path
+) -> None:
+    source, case = FakeSource(tmp_path), Case("torch2trt", "fp16", 2)
+    build(fakes, source, "fp16")
+
+    @contextmanager
+    def capturing(*_: Any, **__: Any) -> Iterator[None]:
+        fakes.behaviour.runs = False
+        try:
+            yield
+        finally:
+            fakes.behaviour.runs = True
+
+    torch_on_cpu.cuda.graph = capturing
+    engine = fakes.backend("torch2trt").load(source, case, source.engine_folder)
+    assert source.said == [f"{case}: runs without a CUDA graph: TensorRT could not start an inference"]
+    engine.close()
+
+
+def test_recipe_names_the_algorithm_that_torch2trt_takes_by_itself(fakes: Fakes, converter: FakeTorch2trt) -> None:
+    assert converter is not None
+    recipe = fakes.backend("torch2trt").recipe(Case("torch2trt", "int8-uncalibrated", 1), "cuda")
+    assert recipe["calibrator"].startswith("torch2trt's default (ENTROPY_CALIBRATION) on the example input alone")
 
 
 def test_a_plan_that_does_not_load_or_fit_is_an_error_with_its_reason(

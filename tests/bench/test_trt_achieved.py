@@ -126,6 +126,38 @@ def test_a_transposed_convolution_with_a_name_of_its_own_weighs_what_it_multipli
     assert found == pytest.approx({name: each / sum(multiplied.values()) for name, each in multiplied.items()})
 
 
+def test_a_convolution_that_tells_no_dimensions_weighs_as_the_others_do() -> None:
+    told = layer_86("inc.0:0:CONVOLUTION:GPU", "Row major Int8 format", "Int8", INT8)
+    assert achieved(text(told, layer_10("", "Half"), layer_10("", "Half")), {}) == pytest.approx(
+        {"fp16": 2 / 3, "int8": 1 / 3}
+    )
+    assert achieved(text(layer_10("", "Half")), {}) == {"fp16": 1.0}
+
+
+def test_names_that_myelin_adds_to_are_the_graph_s() -> None:
+    layer = layer_10("", "Half") | {"Name": "/inc/Conv_myl0_4"}
+    longer = layer_10("", "Int8") | {"Name": "/inc/Conv_1_myl0_3"}
+    assert achieved(text(longer, layer), {"/inc/Conv": 1.0}) == {"fp16": 1.0}
+
+
+def test_what_is_no_image_among_a_layer_s_inputs_does_not_count() -> None:
+    layer = layer_10("/inc/Conv", "Int8")
+    layer["Inputs"].insert(0, {"Name": "l2_cache_policy_inputs_0", "Dimensions": [], "Format/Datatype": "N/A"})
+    assert achieved(text(layer), {"/inc/Conv": 1.0}) == {"int8": 1.0}
+
+
+def test_a_convolution_run_as_a_product_is_not_taken_for_the_move_before_it() -> None:
+    moved, product = layer_10("/last/Conv", "Half", kind="kgen"), layer_10("/last/Conv", "Int8", kind="gemm")
+    assert achieved(text(moved, product), {"/last/Conv": 1.0}) == {"int8": 1.0}
+
+
+def test_types_as_tensorrt_11_tells_them_are_read() -> None:
+    layer = layer_10("/inc/Conv", "Half")
+    for end in (*layer["Inputs"], *layer["Outputs"]):
+        end |= {"Datatype": end.pop("Format/Datatype"), "Format": "Linear"}
+    assert achieved(text(layer), {"/inc/Conv": 1.0}) == {"fp16": 1.0}
+
+
 def test_an_engine_without_layer_details_proves_nothing() -> None:
     assert achieved(text("/inc/Conv + /inc/Relu"), {"/inc/Conv": 1.0}) == {"unknown": 1.0}
     assert achieved("{}", {}) == {"unknown": 1.0}

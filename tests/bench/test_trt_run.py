@@ -150,6 +150,16 @@ def test_an_inference_that_fails_shows_why(fakes: Fakes, source: FakeSource) -> 
     assert (fakes.device.used_bytes, fakes.device.page_locked) == (0, 0)
 
 
+def test_an_inference_that_cannot_start_repeats_no_other_engines_messages(fakes: Fakes, source: FakeSource) -> None:
+    engine = loaded(fakes, source)
+    engine._graph = None
+    log = fakes.backend("_trt_log").log()
+    log.lines.append("error: Error Code 2: OutOfMemory, as another engine had it")
+    fakes.behaviour.runs = False
+    with pytest.raises(BuildError, match=r"^TensorRT could not start an inference\nTensorRT gave no message$"):
+        engine.enqueue()
+
+
 def test_a_lane_that_does_not_fit_is_out_of_memory(
     fakes: Fakes, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

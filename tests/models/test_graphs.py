@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from models.dice import dice, labels
-from models.graphs import KINDS, GraphError, adopt, export
+from models.graphs import KINDS, GraphError, adopt, export, to_fp16
 from models.images import normalise
 from models.network import Network
 from models.unet import UNet
@@ -164,6 +164,38 @@ def test_user_s_onnx_graph_becomes_every_kind_but_bf16(made: NetworkSource, tmp_
     assert kernel_types(adopted.graph("fp16")) == {TensorProto.FLOAT16}
     with pytest.raises(GraphError, match="mine: a BF16 graph needs a PyTorch module"):
         adopted.graph("bf16")
+
+
+def test_graph_that_notes_the_types_of_its_weights_has_an_fp16_form(tmp_path: Path) -> None:
+    export(UNet(4).eval(), SIZE, tmp_path / "plain.onnx")
+    model = onnx.load(tmp_path / "plain.onnx")
+    scales = {node.input[2] for node in model.graph.node if node.op_type == "Resize"}
+    # As PyTorch's exporter by torch.export does.
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in sorted(scales)
+    )
+    onnx.save(model, tmp_path / "noting.onnx")
+    to_fp16(tmp_path / "noting.onnx", tmp_path / "halved.onnx")
+    halved = onnx.load(tmp_path / "halved.onnx").graph
+    kinds = {tensor.name: tensor.data_type for tensor in halved.initializer}
+    assert scales
+    assert {kinds[node.input[2]] for node in halved.node if node.op_type == "Resize"} == {TensorProto.FLOAT}
+    assert [node.op_type for node in halved.node].count("Cast") == 2
+
+
+def test_form_of_a_graph_that_comes_out_invalid_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(UNet(4).eval(), SIZE, tmp_path / "plain.onnx")
+
+    def spoilt(model: onnx.ModelProto, **_: Any) -> onnx.ModelProto:
+        model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+        return model
+
+    monkeypatch.setattr("models.graphs.convert_float_to_float16", spoilt)
+    with pytest.raises(GraphError, match=r"comes out invalid \(.+\): try another exporter or opset$"):
+        to_fp16(tmp_path / "plain.onnx", tmp_path / "halved.onnx")
+    assert not (tmp_path / "halved.onnx").exists()
 
 
 @pytest.mark.parametrize(
