@@ -122,12 +122,16 @@ def _layer_flops(layer: Mapping[str, Any]) -> float:
     if len(data) != len(result) or len(data) < len(kernel) + 2:
         return 0.0
     # Each of a convolution's results sums over the kernel; each value that a transposed one reads is added to as many.
-    summed = prod(data) * result[1] if _TRANSPOSED.search(str(layer.get("LayerType", ""))) else prod(result) * data[1]
+    summed = prod(data) * result[1] if _TRANSPOSED.search(_kind(layer)) else prod(result) * data[1]
     return float(2 * summed * prod(kernel) / max(1, int(layer.get("Groups", 1))))
 
 
 def _is_convolution(layer: Mapping[str, Any]) -> bool:
-    return bool(_CONVOLVES.search(f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}"))
+    return bool(_CONVOLVES.search(_kind(layer)))
+
+
+def _kind(layer: Mapping[str, Any]) -> str:
+    return f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}"
 
 
 def _tensor_format(tensor: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import torch2trt
 from bench.backends import _cuda
 from bench.backends._calibrators import batches
 from bench.backends._memory import guarded
-from bench.backends._torch2trt_converters import converters_mended
+from bench.backends._torch2trt_converters import convert_transposed, converters_mended
 from bench.backends._torch2trt_tensor import tensor_kept
 from bench.backends._trt_config import (
     WORKSPACE_BYTES,
@@ -99,9 +99,10 @@ def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any
 
 
 def _converter(error: Exception) -> str:
-    """Return the converter of torch2trt's that an error came from, as words."""
+    """Return the converter that an error came from, and whose it is, as words."""
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__) if frame.name.startswith("convert_")]
-    return f" in its {names[-1]}" if names else ""
+    whose = "this suite's" if convert_transposed.__name__ in names else "its"
+    return f" in {whose} {names[-1]}" if names else ""
 
 
 class _Settings:
@@ -114,7 +115,7 @@ class _Settings:
     def before(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002, ANN401 - torch's signature
         """Configure the builder before the first layer is converted."""
         conversion = torch2trt.get_conversion_context()
-        if conversion is not None and self._conversion is None:
+        if conversion is not None:
             self._conversion = conversion
             configure(conversion.builder_config, self._timing_file)
 

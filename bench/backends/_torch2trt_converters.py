@@ -17,10 +17,14 @@ TRANSPOSED = "torch.nn.functional.conv_transpose2d"
 def converters_mended() -> Iterator[None]:
     """Convert transposed convolutions by `convert_transposed` in the block.
 
-    torch2trt's own converter takes the channels that such a layer reads for those that it makes, which fails wherever
-    the two differ, as on every way up of a U-Net; and it takes the output padding for the dilation, and uses neither.
+    torch2trt's own converter of the function, which its releases up to 0.5 do not have, takes the channels that such a
+    layer reads for those that it makes, which fails wherever the two differ, as on every way up of a U-Net; and it
+    takes the output padding for the dilation, and uses neither.
     """
-    own = torch2trt.CONVERTERS[TRANSPOSED]
+    own = torch2trt.CONVERTERS.get(TRANSPOSED)
+    if own is None:
+        yield
+        return
     torch2trt.CONVERTERS[TRANSPOSED] = {**own, "converter": convert_transposed}
     try:
         yield

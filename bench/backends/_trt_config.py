@@ -135,8 +135,7 @@ def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - Tens
     timing_file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{timing_file}.lock"):
         if timing_file.exists():
-            with unheard():
-                others = config.create_timing_cache(timing_file.read_bytes())
+            others = config.create_timing_cache(timing_file.read_bytes())
             if others is not None:
                 timings.combine(others, ignore_mismatch=False)
         write_atomically(timing_file, bytes(timings.serialize()))

@@ -41,6 +41,7 @@ def test_it_runs_near_fp32(tmp_path: Path, backend: str, precision: str) -> None
         opened.engine.copy_in(batch)
         opened.engine.enqueue()
         logits = opened.engine.copy_out()
+        assert ("int8" in opened.engine.achieved) == (precision == "int8")
     with torch.inference_mode():
         wanted = network(torch.from_numpy(batch)).numpy()
     assert np.corrcoef(logits.ravel(), wanted.ravel())[0, 1] > 0.99

@@ -123,7 +123,10 @@ def test_a_transposed_convolution_with_a_name_of_its_own_weighs_what_it_multipli
     same = layer_86("conv:0:CONVOLUTION:GPU", "Int8 format", "Int8", INT8)
     multiplied = {"fp16": 64 * 32 * 32 * 32 * 2 * 2, "int8": 64 * 32 * 32 * 64 * 3 * 3}
     found = achieved(text(up, same), {"/elsewhere/Conv": 1.0})
-    assert found == pytest.approx({name: each / sum(multiplied.values()) for name, each in multiplied.items()})
+    wanted = pytest.approx({name: each / sum(multiplied.values()) for name, each in multiplied.items()})
+    assert found == wanted
+    product = up | {"LayerType": "gemm", "ParameterType": "Deconvolution"}
+    assert achieved(text(product, same), {}) == wanted
 
 
 def test_a_convolution_that_tells_no_dimensions_weighs_as_the_others_do() -> None:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench.case import Case
 from tests.bench.trt_api.fake_builder import Config, speak
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.bench.trt_api.fakes import Fakes, FakeSource
 
 TRANSPOSED = "torch.nn.functional.conv_transpose2d"
 
-if TYPE_CHECKING:
-    from tests.bench.trt_api.fakes import Fakes
+
+def installed(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> FakeTorch2trt:
+    """Put one in place of torch2trt, on a torch whose GPU is the CPU."""
+    made = FakeTorch2trt(fakes)
+    monkeypatch.setitem(sys.modules, "torch2trt", made.module())
+    for owner in (torch.nn.Module, torch.Tensor):
+        monkeypatch.setattr(owner, "cuda", lambda it: it)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    return made
+
+
+def build(fakes: Fakes, source: FakeSource, precision: str) -> None:
+    """Convert at batch 2."""
+    fakes.backend("torch2trt").build(source, Case("torch2trt", precision, 2), source.engine_folder)
 
 
 class FakeTorch2trt:
@@ -30,6 +49,10 @@ class FakeTorch2trt:
         self.converters: dict[str, dict[str, Any]] = {TRANSPOSED: {"converter": "torch2trt's", "is_real": True}}
         self.used: list[Any] = []
         """What transposed convolutions were converted by."""
+        self.called: Any = None
+        """A transposed convolution that the network calls."""
+        self.gradients: list[bool] = []
+        """Whether gradients were kept."""
         kinds = fakes.tensorrt.LayerType
         self.layers = [SimpleNamespace(type=kind) for kind in (kinds.CONVOLUTION, kinds.DECONVOLUTION)]
 
@@ -43,7 +66,7 @@ class FakeTorch2trt:
         fake.CONVERTERS = self.converters
         fake.DEFAULT_CALIBRATION_ALGORITHM = SimpleNamespace(name="ENTROPY_CALIBRATION")
         fake.get_arg = _argument
-        fake.add_missing_trt_tensors = lambda _, tensors: tensors
+        fake.add_missing_trt_tensors = lambda _, tensors: [SimpleNamespace(of=tensor) for tensor in tensors]
         return fake  # type: ignore[no-any-return]
 
     def convert_max_pool2d(self, fault: Exception) -> None:
@@ -68,8 +91,12 @@ class FakeTorch2trt:
             get_module_name=names.__getitem__,
             network=SimpleNamespace(_network=layers),
         )
-        self.used.append(self.converters[TRANSPOSED])
+        self.used.append(self.converters.get(TRANSPOSED))
+        self.gradients.append(torch.is_grad_enabled())
+        torch.Tensor._of_torch2trt = "left behind"  # type: ignore[attr-defined]
         module(example)
+        if self.called is not None:
+            self.converters[TRANSPOSED]["converter"](self.called)
         if self.fault is not None:
             self.context.module_stack += [module, last]
             self.convert_max_pool2d(self.fault)
