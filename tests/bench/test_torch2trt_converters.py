@@ -55,7 +55,7 @@ def test_transposed_convolutions_are_converted_by_the_suites_own_converter(
 class Layer:
     """TensorRT's transposed convolution, as its documentation says what it computes."""
 
-    def __init__(self, maps: Any, outputs: int, kernel: tuple[int, ...], weights: Any, bias: Any) -> None:
+    def __init__(self, maps: Any, outputs: int, kernel: tuple[int, ...], weights: Any, bias: Any = None) -> None:
         self._maps, self._outputs, self._kernel, self._weights, self._bias = maps, outputs, kernel, weights, bias
         self.stride_nd = self.pre_padding = self.post_padding = self.dilation_nd = (0, 0)
         self.num_groups = 0
@@ -90,11 +90,7 @@ class Layer:
 )
 def test_converted_transposed_convolution_computes_what_pytorchs_does(fakes: Fakes, options: dict[str, Any]) -> None:
     convert, called = fakes.backend("_torch2trt_converters").convert_transposed, SimpleNamespace(method_kwargs={})
-
-    def add(maps: Any, outputs: int, kernel: tuple[int, ...], weights: Any, bias: Any = None) -> Layer:
-        return Layer(maps, outputs, kernel, weights, bias)
-
-    called.network = SimpleNamespace(add_deconvolution_nd=add)
+    called.network = SimpleNamespace(add_deconvolution_nd=Layer)
     original = torch.nn.functional.conv_transpose2d
 
     def heard(*arguments: Any, **named: Any) -> torch.Tensor:
@@ -115,7 +111,7 @@ def test_converted_transposed_convolution_computes_what_pytorchs_does(fakes: Fak
 def test_a_call_that_gives_least_is_converted(fakes: Fakes) -> None:
     maps, weight = torch.rand(1, 2, 4, 4), torch.rand(2, 3, 2, 2)
     called = SimpleNamespace(method_args=(maps, weight), method_kwargs={}, method_return=SimpleNamespace())
-    called.network = SimpleNamespace(add_deconvolution_nd=lambda *given: Layer(*given[:4], None))
+    called.network = SimpleNamespace(add_deconvolution_nd=Layer)
     fakes.backend("_torch2trt_converters").convert_transposed(called)
     torch.testing.assert_close(called.method_return._trt, torch.nn.functional.conv_transpose2d(maps, weight))
 
