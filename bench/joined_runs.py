@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.newest import began, parts, scheme
+from bench.newest import began, newest, scheme
 from bench.report import heading, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bench.newest import Cell, Part, Streamed, Timed
+    from bench.newest import Cell, Shown, StreamCell, TimedCell
     from bench.results import Row, Run
 
 _NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver")
@@ -20,40 +20,40 @@ _NAMES = ("python", "torch", "tensorrt", "onnxruntime", "openvino", "cuda_driver
 
 
 @dataclass(slots=True)
-class Source:
+class Files:
     """Files whose versions agree."""
 
     environment: dict[tuple[str, str], object] = field(default_factory=dict)
     """Driver, threads and versions; a library that one file's machine lacked is as the others found it."""
-    parts: list[Part] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
 
-    def add(self, part: Part) -> bool:
+    def add(self, shown: Shown) -> bool:
         """Take a file; False, and it is not taken, where a version differs."""
-        environment = _environment(part.run)
+        environment = _environment(shown.run)
         if any(environment[name] != self.environment[name] for name in environment.keys() & self.environment.keys()):
             return False
         self.environment |= environment
-        self.parts.append(part)
+        self.shown.append(shown)
         return True
 
     @property
-    def files(self) -> list[str]:
-        """The names of its files."""
-        return [part.file for part in self.parts]
+    def names(self) -> list[str]:
+        """The names of the files."""
+        return [shown.file for shown in self.shown]
 
     @property
     def size(self) -> int:
-        """How many cells it gives."""
-        return sum(len(part.cells) for part in self.parts)
+        """How many cells they give."""
+        return sum(len(shown.cells) for shown in self.shown)
 
     @property
     def origin(self) -> str:
-        """When it was measured, beside a GPU on how many cores, and with which versions."""
-        days = sorted({began(part.run)[:10] for part in self.parts})
+        """When they were measured, beside a GPU on how many cores, and with which versions."""
+        days = sorted({began(shown.run)[:10] for shown in self.shown})
         # Sorted by place: what a row tells of itself has the last word, as of its build of PyTorch.
         versions = {name: self.environment[place, name] for place, name in sorted(self.environment)}
         told = [f"{name.replace('_', ' ')} {versions[name]}" for name in _NAMES if name in versions]
-        machine = self.parts[0].run.suite["machine"]
+        machine = self.shown[0].run.suite["machine"]
         cores = [f"{machine['cores']} CPU cores"] if machine["gpu"] else []
         return ", ".join([days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}", *cores, *told])
 
@@ -63,69 +63,70 @@ class Group:
     """All that was measured of one model, image set and calibration on one machine; each cell is of one file."""
 
     heading: str
-    parts: tuple[Part, ...]
-    sources: tuple[Source, ...]
-    """Of the files that give a cell, or hold none at all; the one that gives most comes first."""
+    shown: tuple[Shown, ...]
+    """Of each file."""
+    files: tuple[Files, ...]
+    """Those that give a cell, or hold none at all; the ones that give most come first."""
 
     @property
-    def rows(self) -> dict[Timed, Row]:
+    def rows(self) -> dict[TimedCell, Row]:
         """The row of each case that was timed."""
-        return {key: row for part in self.parts for key, row in part.rows.items()}
+        return {key: row for shown in self.shown for key, row in shown.rows.items()}
 
     @property
-    def streams(self) -> dict[Streamed, Mapping[str, Any]]:
+    def streams(self) -> dict[StreamCell, Mapping[str, Any]]:
         """The figures of each stream."""
-        return {key: found for part in self.parts for key, found in part.streams.items()}
+        return {key: found for shown in self.shown for key, found in shown.streams.items()}
 
     @property
-    def speedups(self) -> dict[Timed, float]:
+    def speedups(self) -> dict[TimedCell, float]:
         """Over the FP32 reference of the same file, where that file holds it."""
         return {
             key: row.info["speedup"]
-            for part in self.parts
-            for key, row in part.rows.items()
-            if row.info.get("speedup_over") in part.run.rows
+            for shown in self.shown
+            for key, row in shown.rows.items()
+            if row.info.get("speedup_over") in shown.run.rows
         }
 
     @property
     def numbers(self) -> dict[Cell, int]:
-        """The number of each cell's source, from 1."""
+        """The number of each cell's files, from 1."""
         return {
-            key: number for number, source in enumerate(self.sources, 1) for part in source.parts for key in part.cells
+            key: number for number, files in enumerate(self.files, 1) for shown in files.shown for key in shown.cells
         }
 
     def remarks(self) -> list[str]:
         """Return what is worth knowing of the rows shown, and what failed."""
         found: dict[str, None] = {}
-        for part in self.parts:
-            shown = replace(part.run, rows={row.case: row for row in part.rows.values()})
-            found |= dict.fromkeys(note for note in remarks(shown) if not note.startswith("skipped "))
+        for shown in self.shown:
+            run = replace(shown.run, rows={row.case: row for row in shown.rows.values()})
+            found |= dict.fromkeys(note for note in remarks(run) if not note.startswith("skipped "))
         return [*found, *(f"{', '.join(cases)}: {reason}" for reason, cases in self._failed().items())]
 
     def _failed(self) -> dict[str, list[str]]:
         """Return the cases that failed, by the reason, which names none of them."""
         found: dict[str, dict[str, None]] = defaultdict(dict)
-        for part in self.parts:
-            for case, reason in part.run.failed.items():
+        for shown in self.shown:
+            for case, reason in shown.run.failed.items():
                 told = reason.removeprefix("Failed: ").removeprefix(f"{case} was ")
-                found[told][f"{case}{self._elsewhere(case, part)}"] = None
+                found[told][f"{case}{self._elsewhere(case, shown)}"] = None
         return {reason: list(cases) for reason, cases in found.items()}
 
-    def _elsewhere(self, case: str, failed: Part) -> str:
+    def _elsewhere(self, case: str, failed: Shown) -> str:
         """Return whether what failed in one run is shown from another all the same."""
-        others = [began(part.run) for part in self.parts if part is not failed and part.shows(case)]
+        others = [began(shown.run) for shown in self.shown if shown is not failed and shown.shows(case)]
         if not others:
             return ""
         return f" (measured in {'a later' if max(others) > began(failed.run) else 'an earlier'} run)"
 
     def not_run(self) -> dict[str, list[str]]:
         """Return the schemes or backends that no file has a cell of, by the reason."""
-        ran = {key[0] for part in self.parts for key in part.cells}
+        ran = {key[0] for shown in self.shown for key in shown.cells}
         ran |= {name.partition(" ")[0] for name in ran}
-        ran |= {scheme(case) for part in self.parts for case in part.run.failed if "-" in case}
+        ran |= {scheme(case) for shown in self.shown for case in shown.run.failed if "-" in case}
         found: dict[str, list[str]] = defaultdict(list)
-        for part in self.parts:
-            for case, reason in part.run.skipped.items():
+        for shown in self.shown:
+            for case, reason in shown.run.skipped.items():
                 name = scheme(case) if "-" in case else case
                 told = reason.removeprefix(f"{name}: ")
                 if name not in ran and name not in found[told]:
@@ -148,21 +149,21 @@ def join(runs: Iterable[tuple[str, Run]]) -> list[Group]:
         key = (str(suite["machine"]["id"]), *digests)
         groups[key].append((file, run))
     alike = Counter(key[:-1] for key in groups)
-    return [_group(files, tell_calibration=alike[key[:-1]] > 1) for key, files in groups.items()]
+    return [_group(held, tell_calibration=alike[key[:-1]] > 1) for key, held in groups.items()]
 
 
-def _group(files: list[tuple[str, Run]], *, tell_calibration: bool) -> Group:
-    found = parts(files)
-    sources: list[Source] = []
-    for part in found:
-        superseded = part.others and not part.cells
-        if not superseded and not any(source.add(part) for source in sources):
-            sources.append(Source())
-            sources[-1].add(part)
-    sources.sort(key=lambda source: -source.size)
-    _, run = files[0]
+def _group(runs: list[tuple[str, Run]], *, tell_calibration: bool) -> Group:
+    found = newest(runs)
+    files: list[Files] = []
+    for shown in found:
+        superseded = shown.others and not shown.cells
+        if not superseded and not any(alike.add(shown) for alike in files):
+            files.append(Files())
+            files[-1].add(shown)
+    files.sort(key=lambda alike: -alike.size)
+    _, run = runs[0]
     told = f", INT8 calibrated on {run.suite['calibration'].get('origin', 'no images')}" if tell_calibration else ""
-    return Group(f"{heading(run)}{told}", tuple(found), tuple(sources))
+    return Group(f"{heading(run)}{told}", tuple(found), tuple(files))
 
 
 def _environment(run: Run) -> dict[tuple[str, str], object]:

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
     from bench.results import Row, Run
 
-Timed = tuple[str, int]
+TimedCell = tuple[str, int]
 """A case timed by itself: its scheme and batch size."""
-Streamed = tuple[str, str, int, int]
+StreamCell = tuple[str, str, int, int]
 """A case streamed: its scheme, where the images came from, samples asked for, and batch size."""
-Cell = Timed | Streamed
+Cell = TimedCell | StreamCell
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Shown:
     """What tables show of a run, and which of its figures give way to another run's."""
 
     file: str
     run: Run
-    rows: Mapping[Timed, Row]
-    streams: Mapping[Streamed, Mapping[str, Any]]
+    rows: Mapping[TimedCell, Row]
+    streams: Mapping[StreamCell, Mapping[str, Any]]
     others: tuple[Other, ...]
 
     @property
@@ -58,21 +58,21 @@ class _Figure:
     """Whether its case did not fail in the same session, and of a stream whether it was not cut."""
 
 
-def parts(files: Sequence[tuple[str, Run]]) -> list[Part]:
-    """Return what is shown of each run, of which every figure has one.
+def newest(files: Sequence[tuple[str, Run]]) -> list[Shown]:
+    """Return what is shown of each file, in the order given; a cell that several files hold is shown of one of them.
 
-    That is the newest by when its session began, of the same second the first given. One whose case failed in the same
-    session, and a stream that was cut, give way to any other.
+    That is the one whose session began last; of the same second, the one given first. A figure is passed over while
+    another is left if its case failed in the same session or, of a stream, if it was cut.
     """
     held = [_figures(run) for _, run in files]
-    newest = sorted(range(len(files)), key=lambda number: began(files[number][1]), reverse=True)
+    order = sorted(range(len(files)), key=lambda number: began(files[number][1]), reverse=True)
     owner: dict[Cell, int] = {}
     for whole in (True, False):
-        for number in newest:
+        for number in order:
             for key in (key for key, figure in held[number].items() if figure.whole is whole):
                 owner.setdefault(key, number)
     return [
-        Part(
+        Shown(
             file,
             run,
             {key: row for key, row in _rows(run).items() if owner[key] == number},
@@ -109,14 +109,14 @@ def _figures(run: Run) -> dict[Cell, _Figure]:
     return found
 
 
-def _rows(run: Run) -> dict[Timed, Row]:
+def _rows(run: Run) -> dict[TimedCell, Row]:
     return {(scheme(case), row.batch_size): row for case, row in run.rows.items()}
 
 
-def _streams(run: Run) -> dict[Streamed, Mapping[str, Any]]:
+def _streams(run: Run) -> dict[StreamCell, Mapping[str, Any]]:
     return {_stream_key(found): found for found in run.streams}
 
 
-def _stream_key(found: Mapping[str, Any]) -> Streamed:
+def _stream_key(found: Mapping[str, Any]) -> StreamCell:
     samples = found.get("samples", found["done"])
     return scheme(found["case"]), str(found.get("source", "memory")), samples, parse_case(found["case"]).batch_size

@@ -26,9 +26,9 @@ _FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s'\"/]+/)+")
 """The folders of an absolute path."""
 _NONE = "-"
 _SCHEMES = "A line is a backend and a precision, the slowest first; b1 is batch size 1. "
-_SOURCES = (
-    "A raised number is the source of a scheme's whole line or of one figure; without one it is source 1. Dice, share "
-    "of engine and cold start are over all of a line."
+_RAISED = (
+    "A raised number says of which files above a scheme's whole line or one figure is; without one they are those of "
+    "1. Dice, share of engine and cold start are over all of a line."
 )
 _NEWEST = (
     "Of a case in several files the newest figure is shown (`measured` in the file), one that failed or was cut only "
@@ -86,17 +86,17 @@ def compact(path: Path) -> str:
 
 
 def _group(group: Group) -> str:
-    sources = group.sources
-    if [len(source.files) for source in sources] == [1]:
-        head = [f"**{inert(group.heading)}**, {inert(sources[0].origin)}; from `{sources[0].files[0]}`."]
+    first, *more = group.files
+    if not more and len(first.names) == 1:
+        head = [f"**{inert(group.heading)}**, {inert(first.origin)}; from `{first.names[0]}`."]
     else:
         head = [f"**{inert(group.heading)}**, from", ""]
-        for number, source in enumerate(sources, 1):
-            files = ", ".join(f"`{file}`" for file in source.files)
-            head.append(f"{number}. {files} ({inert(source.origin)})")
+        for number, files in enumerate(group.files, 1):
+            names = ", ".join(f"`{name}`" for name in files.names)
+            head.append(f"{number}. {names} ({inert(files.origin)})")
     parts = ["\n".join(head)]
-    if len(sources) > 1:
-        parts.append(_SOURCES)
+    if more:
+        parts.append(_RAISED)
     if group.rows:
         parts.append(_SCHEMES + _TERMS)
         parts += ["\n".join(_speed_table(group)), "\n".join(_cost_table(group))]
@@ -117,10 +117,10 @@ def _group(group: Group) -> str:
 
 def _not_shown(group: Group) -> list[str]:
     """Return how many figures give way to newer ones, in which files, and how far they are from those."""
-    others = [other for part in group.parts for other in part.others]
+    others = [other for shown in group.shown for other in shown.others]
     if not others:
         return []
-    held = ", ".join(f"{len(part.others)} in `{part.file}`" for part in group.parts if part.others)
+    held = ", ".join(f"{len(shown.others)} in `{shown.file}`" for shown in group.shown if shown.others)
     told = f"Not shown: {held}, with {_range([other.fps_ratio for other in others], '.2f')} times the FPS shown"
     apart = [other.dice_apart for other in others if other.dice_apart is not None]
     if apart:
@@ -194,7 +194,7 @@ def _ordered(group: Group) -> list[str]:
 
 
 def _marks(group: Group, name: str, keys: Sequence[Cell]) -> tuple[str, list[str]]:
-    """Return a line's label and its cells' marks: each one's source unless the first, once where the line has one."""
+    """Return a line's label and its cells' marks: the number of each one's files above 1, once where all share it."""
     numbers = [group.numbers.get(key) for key in keys]
     told = ["" if number in (None, 1) else f"<sup>{number}</sup>" for number in numbers]
     if len(set(numbers) - {None}) == 1:

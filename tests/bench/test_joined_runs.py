@@ -1,4 +1,4 @@
-"""Files of one machine, model and image set make one table each, and every cell tells which source it is of."""
+"""Files of one machine, model and image set make one table each, and every cell tells which files it is of."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path])
     assert cells(lines, "onnxruntime fp16<sup>2</sup>")[0] == ["500.0", "-", "0.99233"]
 
 
-def test_same_case_of_two_files_is_one_line_with_each_figure_of_one_source(tmp_path: Path) -> None:
+def test_same_case_of_two_files_is_one_line_with_each_figure_of_one_file(tmp_path: Path) -> None:
     def rows(fps: dict[int, float], base: float, **changes: Any) -> list[dict[str, Any]]:
         both = [(row_json(f"torch-fp32-b{size}", base), row_json(f"torch-fp16-b{size}", fps[size])) for size in fps]
         for _, fast in both:
@@ -111,7 +111,7 @@ def test_same_case_of_two_files_is_one_line_with_each_figure_of_one_source(tmp_p
     lines = tables(write(tmp_path / "a.json", new), write(tmp_path / "b.json", old))
     assert lines[2].startswith("1. `b` (")
     assert lines[3].startswith("2. `a` (")
-    assert lines[5].startswith("A raised number is the source of a scheme's whole line or of one figure; ")
+    assert lines[5].startswith("A raised number says of which files above a scheme's whole line or one figure is; ")
     speed, cost = cells(lines, "torch fp16")
     assert speed[:3] == ["250.0<sup>2</sup>", "350.0", "400.0"]
     assert speed[3:] == ["2.00<sup>2</sup>", "3.50", "4.00", "0.98000 to 0.99233"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.newest import parts
+from bench.newest import newest
 from bench.results import Run, parse_run
 from tests.bench.runs import row_json, run_json, run_of
 from tests.bench.tabled import stream
@@ -28,10 +28,10 @@ def streamed(fps: float, hour: int, **changes: Any) -> Run:
 
 def shown(*runs: Run) -> list[float]:
     """Return the FPS of the only figure that is shown, and the ratios to it of those that are not."""
-    found = parts([(str(number), each) for number, each in enumerate(runs)])
-    timed = [row.fps for part in found for row in part.rows.values()]
-    (fps,) = timed + [each["fps"] for part in found for each in part.streams.values()]
-    return [fps, *(other.fps_ratio for part in found for other in part.others)]
+    found = newest([(str(number), each) for number, each in enumerate(runs)])
+    timed = [row.fps for each in found for row in each.rows.values()]
+    (fps,) = timed + [stream["fps"] for each in found for stream in each.streams.values()]
+    return [fps, *(other.fps_ratio for each in found for other in each.others)]
 
 
 @pytest.mark.parametrize("hours", [(9, 10, 8), (10, 23, 1)])
@@ -66,18 +66,19 @@ def test_a_stream_that_was_cut_gives_way_to_a_whole_one() -> None:
 
 def test_streams_of_other_lengths_or_places_are_other_cells() -> None:
     runs = [streamed(100.0, 9), streamed(100.0, 10, samples=2000), streamed(100.0, 11, source="PNG files")]
-    assert [len(part.streams) for part in parts([(str(number), each) for number, each in enumerate(runs)])] == [1, 1, 1]
+    found = newest([(str(number), each) for number, each in enumerate(runs)])
+    assert [len(each.streams) for each in found] == [1, 1, 1]
 
 
 def test_a_row_and_a_stream_of_one_case_are_two_cells() -> None:
-    found = parts([("row", run(100.0, 9)), ("stream", streamed(90.0, 10))])
-    assert [(len(part.rows), len(part.streams), len(part.others)) for part in found] == [(1, 0, 0), (0, 1, 0)]
+    found = newest([("row", run(100.0, 9)), ("stream", streamed(90.0, 10))])
+    assert [(len(each.rows), len(each.streams), len(each.others)) for each in found] == [(1, 0, 0), (0, 1, 0)]
 
 
 def test_how_far_another_figure_s_dice_is_from_the_one_shown_is_kept() -> None:
     far = row_json(CASE, 100.0)
     far["extra_info"]["dice_fp32"]["mean"] -= 0.25
-    older, _ = parts([("far", run_of(far, measured="2030-06-15T08:00:00+00:00")), ("near", run(100.0, 9))])
+    older, _ = newest([("far", run_of(far, measured="2030-06-15T08:00:00+00:00")), ("near", run(100.0, 9))])
     assert [other.dice_apart for other in older.others] == pytest.approx([0.25])
-    older, _ = parts([("old", streamed(80.0, 8)), ("new", streamed(100.0, 9))])
+    older, _ = newest([("old", streamed(80.0, 8)), ("new", streamed(100.0, 9))])
     assert [(other.fps_ratio, other.dice_apart) for other in older.others] == [(0.8, None)]
