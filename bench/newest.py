@@ -44,8 +44,8 @@ class Shown:
 class Other:
     """A figure that is not shown, beside the one that is."""
 
-    fps_ratio: float
-    """Its FPS over those shown."""
+    fps_ratio: float | None
+    """Its FPS over those shown; None where those are 0, of a stream that did no image."""
     dice_apart: float | None
     """Between their Dice against FP32; None of a stream, which has none."""
 
@@ -54,22 +54,22 @@ class Other:
 class _Figure:
     fps: float
     dice: float | None
-    whole: bool
-    """Whether its case did not fail in the same session, and of a stream whether it was not cut."""
+    lacks: int
+    """Nothing (0); 1 where its case failed in the same session or its stream was cut, 2 where that did no image."""
 
 
 def newest(files: Sequence[tuple[str, Run]]) -> list[Shown]:
     """Return what is shown of each file, in the order given; a cell that several files hold is shown of one of them.
 
-    That is the one whose session began last; of the same second, the one given first. A figure is passed over while
-    another is left if its case failed in the same session or, of a stream, if it was cut.
+    That is the one whose session began last; of the same second, the one given first. But any whole figure comes before
+    one whose case failed in the same session or whose stream was cut, and a stream that did no image comes last.
     """
     held = [_figures(run) for _, run in files]
     order = sorted(range(len(files)), key=lambda number: began(files[number][1]), reverse=True)
     owner: dict[Cell, int] = {}
-    for whole in (True, False):
+    for lacks in range(3):
         for number in order:
-            for key in (key for key, figure in held[number].items() if figure.whole is whole):
+            for key in (key for key, figure in held[number].items() if figure.lacks == lacks):
                 owner.setdefault(key, number)
     return [
         Shown(
@@ -96,16 +96,17 @@ def scheme(case: str) -> str:
 
 def _other(one: _Figure, shown: _Figure) -> Other:
     apart = None if one.dice is None or shown.dice is None else abs(one.dice - shown.dice)
-    return Other(one.fps / shown.fps, apart)
+    return Other(one.fps / shown.fps if shown.fps else None, apart)
 
 
 def _figures(run: Run) -> dict[Cell, _Figure]:
     found: dict[Cell, _Figure] = {
-        key: _Figure(row.fps, row.info["dice_fp32"]["mean"], row.case not in run.failed)
+        key: _Figure(row.fps, row.info["dice_fp32"]["mean"], int(row.case in run.failed))
         for key, row in _rows(run).items()
     }
     for key, each in _streams(run).items():
-        found[key] = _Figure(each["fps"], None, not each["partial"] and each["case"] not in run.failed)
+        lacks = int(each["partial"] or each["case"] in run.failed) if each["done"] else 2
+        found[key] = _Figure(each["fps"], None, lacks)
     return found
 
 

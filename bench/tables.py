@@ -121,7 +121,10 @@ def _not_shown(group: Group) -> list[str]:
     if not others:
         return []
     held = ", ".join(f"{len(shown.others)} in `{shown.file}`" for shown in group.shown if shown.others)
-    told = f"Not shown: {held}, with {_range([other.fps_ratio for other in others], '.2f')} times the FPS shown"
+    told = f"Not shown: {held}"
+    ratios = [other.fps_ratio for other in others if other.fps_ratio is not None]
+    if ratios:
+        told += f", with {_range(ratios, '.2f')} times the FPS shown"
     apart = [other.dice_apart for other in others if other.dice_apart is not None]
     if apart:
         told += f" and a Dice vs FP32 at most {max(apart):.5f} away"

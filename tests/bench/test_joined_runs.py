@@ -151,6 +151,19 @@ def test_streams_are_one_line_each_with_the_newest_figure_too(several: list[Path
     assert "Not shown: 1 in `0`, 1 in `2`, with 0.80 to 0.88 times the FPS shown and a Dice" in note
 
 
+def test_a_stream_that_did_no_image_is_shown_only_where_there_is_no_other(several: list[Path], tmp_path: Path) -> None:
+    empty = run_json(machine=machine("3.10.13"), measured=LATER)
+    empty["benchmarks"] = [stream("torch-fp32-b8", 0.0, partial=True), stream("torch-fp32-b1", 0.0)]
+    paths = [write(tmp_path / f"empty{number}.json", empty) for number in range(2)]
+    lines = tables(*several[2:], *paths)
+    (note,) = [line for line in lines if "Not shown" in line]
+    assert "Not shown: 1 in `empty0`, 2 in `empty1`, with 0.00 times the FPS shown; `python" in note
+    lines = tables(*paths)
+    assert cells(lines, "torch fp32") == [["0.0<br>1.00&nbsp;s", "0.0<br>0 done, partial", "98.5%", "1.2"]]
+    (note,) = [line for line in lines if "Not shown" in line]
+    assert "Not shown: 2 in `empty1`; `python" in note
+
+
 def test_a_case_that_failed_since_is_shown_as_an_earlier_run_measured_it(several: list[Path], tmp_path: Path) -> None:
     failed = {"tensorrt-fp16-b1": "OutOfMemoryError: no memory"}
     newer = run_json(row_json("torch-fp16-b1"), machine=machine("3.10.13"), failed=failed, measured=LATER)

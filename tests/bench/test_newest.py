@@ -26,7 +26,7 @@ def streamed(fps: float, hour: int, **changes: Any) -> Run:
     return parse_run(data, "a test's run")
 
 
-def shown(*runs: Run) -> list[float]:
+def shown(*runs: Run) -> list[float | None]:
     """Return the FPS of the only figure that is shown, and the ratios to it of those that are not."""
     found = newest([(str(number), each) for number, each in enumerate(runs)])
     timed = [row.fps for each in found for row in each.rows.values()]
@@ -62,6 +62,17 @@ def test_a_stream_that_was_cut_gives_way_to_a_whole_one() -> None:
     cut = streamed(100.0, 10, done=400, partial=True)
     assert shown(streamed(200.0, 9), cut) == pytest.approx([200.0, 0.5])
     assert shown(cut) == pytest.approx([100.0])
+
+
+def test_a_stream_that_did_no_image_gives_way_to_any_other() -> None:
+    empty = streamed(0.0, 11)
+    stopped = streamed(0.0, 10, partial=True)
+    assert shown(streamed(200.0, 8), empty, stopped) == pytest.approx([200.0, 0.0, 0.0])
+    assert shown(streamed(200.0, 8, done=400, partial=True), empty) == pytest.approx([200.0, 0.0])
+
+
+def test_there_is_no_ratio_to_a_stream_that_did_no_image() -> None:
+    assert shown(streamed(0.0, 9), streamed(0.0, 10, partial=True)) == [0.0, None]
 
 
 def test_streams_of_other_lengths_or_places_are_other_cells() -> None:
