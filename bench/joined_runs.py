@@ -113,11 +113,15 @@ class Group:
         return {reason: list(cases) for reason, cases in found.items()}
 
     def _elsewhere(self, case: str, failed: Shown) -> str:
-        """Return whether what failed in one run is shown from another all the same."""
-        others = [began(shown.run) for shown in self.shown if shown is not failed and shown.shows(case)]
+        """Return whether other runs show of a case what the one in which it failed does not, timed or streamed."""
+        own = failed.ways(case)
+        others = [shown for shown in self.shown if shown.ways(case) - own]
         if not others:
             return ""
-        return f" (measured in {'a later' if max(others) > began(failed.run) else 'an earlier'} run)"
+        last, then = max(began(shown.run) for shown in others), began(failed.run)
+        when = "another" if last == then else "a later" if last > then else "an earlier"
+        (way,) = others[0].ways(case) - own if own else ["measured"]
+        return f" ({way} in {when} run)"
 
     def not_run(self) -> dict[str, list[str]]:
         """Return the schemes or backends that no file has a cell of, by the reason."""

@@ -35,9 +35,10 @@ class Shown:
         found: list[Cell] = [*self.rows]
         return [*found, *self.streams]
 
-    def shows(self, case: str) -> bool:
-        """Whether any figure of a case is this run's."""
-        return case in [*(row.case for row in self.rows.values()), *(each["case"] for each in self.streams.values())]
+    def ways(self, case: str) -> set[str]:
+        """Return how the figures of a case that are this run's were measured: `timed`, `streamed`, both or neither."""
+        found = {"timed" for row in self.rows.values() if row.case == case}
+        return found | {"streamed" for each in self.streams.values() if each["case"] == case}
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,11 +170,44 @@ def test_a_case_that_failed_since_is_shown_as_an_earlier_run_measured_it(several
     lines = tables(several[0], write(tmp_path / "newer.json", newer))
     assert cells(lines, "tensorrt fp16")[0][0] == "1500"
     assert "- tensorrt-fp16-b1 (measured in an earlier run): OutOfMemoryError: no memory" in lines
-    older = run_json(machine=machine("3.10.13"), failed=failed, measured="2030-06-14T12:00:00+00:00")
-    lines = tables(several[0], write(tmp_path / "older.json", older))
-    assert "- tensorrt-fp16-b1 (measured in a later run): OutOfMemoryError: no memory" in lines
     half = run_json(row_json("torch-fp16-b1"), machine=machine("3.10.13"), failed={"torch-fp16-b1": "RuntimeError"})
     assert "- torch-fp16-b1: RuntimeError" in tables(several[0], write(tmp_path / "half.json", half))
+
+
+@pytest.mark.parametrize(
+    ("hours", "when"),
+    [((10,), "an earlier"), ((14,), "a later"), ((12,), "another"), ((10, 14), "a later"), ((10, 12), "another")],
+)
+def test_a_failure_tells_when_the_case_was_measured_all_the_same(
+    hours: tuple[int, ...], when: str, tmp_path: Path
+) -> None:
+    case = "torch-fp16-b1"
+    paths = [write(tmp_path / "failed.json", run_json(failed={case: "RuntimeError: broke"}))]
+    for hour in hours:
+        data = run_json(measured=f"2030-06-15T{hour}:00:00+00:00")
+        data["benchmarks"] = [stream(case, 100.0, samples=hour)]
+        paths.append(write(tmp_path / f"{hour}.json", data))
+    assert f"- {case} (measured in {when} run): RuntimeError: broke" in tables(*paths)
+    assert f"- {case} (measured in {when} run): RuntimeError: broke" in tables(*reversed(paths))
+
+
+def test_a_failure_beside_the_same_run_s_figure_tells_only_what_that_is_not(tmp_path: Path) -> None:
+    def note(half: dict[str, Any], *rows: dict[str, Any]) -> str:
+        data = run_json(failed={case: "RuntimeError: broke"})
+        data["benchmarks"] = [half]
+        other = run_json(measured=LATER)
+        other["benchmarks"] = list(rows)
+        lines = tables(write(tmp_path / "half.json", data), write(tmp_path / "other.json", other))
+        (found,) = [line for line in lines if "RuntimeError" in line]
+        return found.removeprefix(f"- {case}").removesuffix(": RuntimeError: broke")
+
+    case = "torch-fp16-b1"
+    timed, long, short = row_json(case), stream(case, 100.0, samples=2000), stream(case, 100.0)
+    assert note(timed, short) == " (streamed in a later run)"
+    assert note(long, timed) == " (timed in a later run)"
+    assert note(long, timed, short) == " (timed in a later run)"
+    assert note(long, short) == ""
+    assert note(timed, timed) == " (measured in a later run)"
 
 
 def test_a_run_in_which_every_case_failed_is_named_with_the_reason(tmp_path: Path) -> None:
