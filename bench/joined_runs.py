@@ -124,18 +124,36 @@ class Group:
         return f" ({way} in {when} run)"
 
     def not_run(self) -> dict[str, list[str]]:
-        """Return the schemes or backends that no file has a cell of, by the reason."""
+        """Return the schemes or backends that no file has a cell of, by the reason.
+
+        Reasons that files with figures of the backend give come before others. Of the others one is void that was also
+        given of a scheme of that backend which has a cell: then only a library was missing where it was given.
+        """
         ran = {key[0] for shown in self.shown for key in shown.cells}
-        ran |= {name.partition(" ")[0] for name in ran}
-        ran |= {scheme(case) for shown in self.shown for case in shown.run.failed if "-" in case}
+        tried = ran | {_backend(name) for name in ran}
+        tried |= {scheme(case) for shown in self.shown for case in shown.run.failed if "-" in case}
+        reasons = self._reasons()
+        disproved = {(_backend(name), reason) for name in ran for reason in reasons.get(name, ())}
         found: dict[str, list[str]] = defaultdict(list)
+        for name in (name for name in reasons if name not in tried):
+            backend, given = _backend(name), reasons[name]
+            own = [reason for reason, has_figures in given.items() if has_figures]
+            others = [reason for reason in given if (backend, reason) not in disproved]
+            for reason in own or others or [f"not tried where {backend} ran"]:
+                found[reason].append(name)
+        return found
+
+    def _reasons(self) -> dict[str, dict[str, bool]]:
+        """Return why schemes or backends were skipped, and whether a file that says so has figures of the backend."""
+        found: dict[str, dict[str, bool]] = defaultdict(dict)
         for shown in self.shown:
-            for case, reason in shown.run.skipped.items():
+            run = shown.run
+            measured = {_backend(scheme(case)) for case in [*run.rows, *(each["case"] for each in run.streams)]}
+            for case, reason in run.skipped.items():
                 name = scheme(case) if "-" in case else case
                 told = reason.removeprefix(f"{name}: ")
-                if name not in ran and name not in found[told]:
-                    found[told].append(name)
-        return {reason: names for reason, names in found.items() if names}
+                found[name][told] = found[name].get(told, False) or _backend(name) in measured
+        return found
 
     def not_streamed(self) -> list[str]:
         """Return the schemes that were timed and not streamed, where any was streamed."""
@@ -168,6 +186,11 @@ def _group(runs: list[tuple[str, Run]], *, tell_calibration: bool) -> Group:
     _, run = runs[0]
     told = f", INT8 calibrated on {run.suite['calibration'].get('origin', 'no images')}" if tell_calibration else ""
     return Group(f"{heading(run)}{told}", tuple(found), tuple(files))
+
+
+def _backend(name: str) -> str:
+    """Return the backend of a scheme, or the backend itself."""
+    return name.partition(" ")[0]
 
 
 def _environment(run: Run) -> dict[tuple[str, str], object]:

@@ -1,8 +1,22 @@
-"""What the tests of the results tables share: streams as a run's file holds them, and the figures of a line."""
+"""What the tests of the results tables share: machines and streams as a run's file holds them, the tables' lines."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from bench.tables import section
+from tests.bench.runs import MACHINE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LATER = "2030-06-15T13:00:00+00:00"
+"""An hour after the runs that say nothing else."""
+
+
+def machine(python: str) -> dict[str, Any]:
+    """Return a machine's description under one version of Python."""
+    return {**MACHINE, "runtimes": {"python": python, "torch": "2.11.0"}}
 
 
 def stream(case: str, fps: float, **changes: Any) -> dict[str, Any]:
@@ -24,6 +38,11 @@ def stream(case: str, fps: float, **changes: Any) -> dict[str, Any]:
         "plain": None,
     }
     return {"name": f"test_stream[{case}]", "extra_info": {"stream": {**row, **changes}}}
+
+
+def tables(*paths: Path) -> list[str]:
+    """Return the lines of files' tables, in which they are named without folder and ending."""
+    return section(paths, lambda path: path.stem).splitlines()
 
 
 def cells(lines: list[str], scheme: str) -> list[list[str]]:

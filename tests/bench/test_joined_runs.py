@@ -9,19 +9,11 @@ import pytest
 
 from bench.__main__ import main
 from bench.tables import section
-from tests.bench.runs import MACHINE, row_json, run_json, write
-from tests.bench.tabled import cells, stream
+from tests.bench.runs import row_json, run_json, write
+from tests.bench.tabled import LATER, cells, machine, stream, tables
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-LATER = "2030-06-15T13:00:00+00:00"
-"""An hour after the runs that say nothing else."""
-
-
-def machine(python: str) -> dict[str, Any]:
-    """Return a machine's description under one version of Python."""
-    return {**MACHINE, "runtimes": {"python": python, "torch": "2.11.0"}}
 
 
 def over(row: dict[str, Any], base: float) -> dict[str, Any]:
@@ -29,11 +21,6 @@ def over(row: dict[str, Any], base: float) -> dict[str, Any]:
     info = row["extra_info"]
     info |= {"speedup": info["fps"] / base, "speedup_over": f"torch-fp32-b{info['batch_size']}"}
     return row
-
-
-def tables(*paths: Path) -> list[str]:
-    """Return the lines of files' tables, in which they are named without folder and ending."""
-    return section(paths, lambda path: path.stem).splitlines()
 
 
 @pytest.fixture
@@ -172,42 +159,6 @@ def test_a_case_that_failed_since_is_shown_as_an_earlier_run_measured_it(several
     assert "- tensorrt-fp16-b1 (measured in an earlier run): OutOfMemoryError: no memory" in lines
     half = run_json(row_json("torch-fp16-b1"), machine=machine("3.10.13"), failed={"torch-fp16-b1": "RuntimeError"})
     assert "- torch-fp16-b1: RuntimeError" in tables(several[0], write(tmp_path / "half.json", half))
-
-
-@pytest.mark.parametrize(
-    ("hours", "when"),
-    [((10,), "an earlier"), ((14,), "a later"), ((12,), "another"), ((10, 14), "a later"), ((10, 12), "another")],
-)
-def test_a_failure_tells_when_the_case_was_measured_all_the_same(
-    hours: tuple[int, ...], when: str, tmp_path: Path
-) -> None:
-    case = "torch-fp16-b1"
-    paths = [write(tmp_path / "failed.json", run_json(failed={case: "RuntimeError: broke"}))]
-    for hour in hours:
-        data = run_json(measured=f"2030-06-15T{hour}:00:00+00:00")
-        data["benchmarks"] = [stream(case, 100.0, samples=hour)]
-        paths.append(write(tmp_path / f"{hour}.json", data))
-    assert f"- {case} (measured in {when} run): RuntimeError: broke" in tables(*paths)
-    assert f"- {case} (measured in {when} run): RuntimeError: broke" in tables(*reversed(paths))
-
-
-def test_a_failure_beside_the_same_run_s_figure_tells_only_what_that_is_not(tmp_path: Path) -> None:
-    def note(half: dict[str, Any], *rows: dict[str, Any]) -> str:
-        data = run_json(failed={case: "RuntimeError: broke"})
-        data["benchmarks"] = [half]
-        other = run_json(measured=LATER)
-        other["benchmarks"] = list(rows)
-        lines = tables(write(tmp_path / "half.json", data), write(tmp_path / "other.json", other))
-        (found,) = [line for line in lines if "RuntimeError" in line]
-        return found.removeprefix(f"- {case}").removesuffix(": RuntimeError: broke")
-
-    case = "torch-fp16-b1"
-    timed, long, short = row_json(case), stream(case, 100.0, samples=2000), stream(case, 100.0)
-    assert note(timed, short) == " (streamed in a later run)"
-    assert note(long, timed) == " (timed in a later run)"
-    assert note(long, timed, short) == " (timed in a later run)"
-    assert note(long, short) == ""
-    assert note(timed, timed) == " (measured in a later run)"
 
 
 def test_a_run_in_which_every_case_failed_is_named_with_the_reason(tmp_path: Path) -> None:
