@@ -27,8 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print or place the tables; 1 where --check finds another text, 2 where a file cannot be used."""
+    """Print or place the tables; 1 where --check finds another text, 2 where files or options cannot be used."""
     try:
+        _check_options(options)
         paths = options.runs or stored()
         if options.store is not None:
             return _store(options.runs, options.store)
@@ -51,6 +52,16 @@ def run(options: argparse.Namespace) -> int:
         return 2
     print(f"wrote the results of {len(paths)} run{'s' if len(paths) > 1 else ''} into {options.readme}")
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Raise `TablesError` where an option would do nothing."""
+    if options.store is not None and (options.readme is not None or options.check):
+        msg = "--store keeps a run and makes no tables: give --readme and --check without it"
+        raise TablesError(msg)
+    if options.check and options.readme is None:
+        msg = "--check needs --readme FILE, such as README.md: the document that is to show what the runs give"
+        raise TablesError(msg)
 
 
 def stored() -> list[Path]:

@@ -154,6 +154,22 @@ def test_a_document_without_its_two_markers_is_refused(document: str) -> None:
         placed(document, "figures", "page.md")
 
 
+def test_options_that_would_do_nothing_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme, out = tmp_path / "README.md", tmp_path / "x.json"
+    readme.write_text(f"{BEGIN}\nold figures\n{END}\n")
+    assert main(["tables", str(run), "--check"]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("no tables: --check needs --readme FILE")
+    assert not said.out
+    for options in (["--readme", str(readme)], ["--check"], ["--readme", str(readme), "--check"]):
+        assert main(["tables", str(run), "--store", str(out), *options]) == 2
+        assert capsys.readouterr().err.startswith("no tables: --store keeps a run and makes no tables: ")
+    assert not out.exists()
+    assert "old figures" in readme.read_text()
+
+
 def test_files_that_cannot_be_used_are_one_error_and_change_nothing(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
