@@ -80,3 +80,4 @@ def test_a_reason_given_of_what_another_file_ran_is_no_reason(tmp_path: Path) ->
     assert not_run(tmp_path, lacking, told, ran) == [f"onnxruntime int8 ({NO_INT8}); tensorrt bf16 (a CPU build)."]
     ran["suite"]["skipped"] = {"onnxruntime-int8-b1": CPU_BUILD}
     assert not_run(tmp_path, lacking, ran) == ["onnxruntime int8, tensorrt bf16 (a CPU build)."]
+    assert not_run(tmp_path, ran, lacking) == ["onnxruntime int8, tensorrt bf16 (a CPU build)."]

@@ -74,6 +74,15 @@ def test_runs_calibrated_on_other_images_have_tables_of_their_own(tmp_path: Path
     assert [each[0] for each in cells(found, "openvino int8")][::2] == ["200.0", "210.0"]
 
 
+def test_runs_without_calibration_images_have_tables_of_their_own_too(tmp_path: Path) -> None:
+    data = [run_json(row_json("torch-fp32-b1"), calibration={}), run_json(row_json("torch-fp32-b1"))]
+    found = tables(*(write(tmp_path / f"{number}.json", each) for number, each in enumerate(data)))
+    assert [line.partition("threads, ")[2].partition("**")[0] for line in found if line.startswith("**")] == [
+        "INT8 calibrated on no images",
+        "INT8 calibrated on built-in calibration",
+    ]
+
+
 def test_speed_up_is_over_the_same_file_s_reference_or_none(several: list[Path]) -> None:
     data = json.loads(several[1].read_text())
     data["benchmarks"] = data["benchmarks"][1:]
@@ -213,6 +222,16 @@ def test_models_and_image_sets_are_not_joined(several: list[Path], tmp_path: Pat
 def test_schemes_that_no_stream_holds_are_told(several: list[Path]) -> None:
     lines = section(several[:3], lambda path: path.name).splitlines()
     assert "- Not streamed: torch fp32, onnxruntime fp16." in lines
+    assert not any("Not streamed" in line for line in tables(*several[:2]))
+
+
+def test_files_that_agree_need_no_numbers_and_streams_alone_no_table_of_rows(several: list[Path]) -> None:
+    lines = tables(*several[2:5])
+    assert lines[2].startswith("1. `2`, `3`, `4` (")
+    assert [line for line in lines if line.startswith("| s")] == [
+        "| stream | 1000 b1 | 1000 b8 | 10000 b1 | share of engine | cold start s |"
+    ]
+    assert not any(line.startswith(("A raised number", "A line is")) for line in lines)
 
 
 def test_runs_on_a_gpu_tell_the_cores_beside_it(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,9 @@ from bench.newest import newest
 from bench.results import Run, parse_run
 from tests.bench.runs import row_json, run_json, run_of
 from tests.bench.tabled import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CASE = "torch-fp16-b1"
 
@@ -19,9 +22,9 @@ def run(fps: float, hour: int, **suite: Any) -> Run:
     return run_of(row_json(CASE, fps), measured=f"2030-06-15T{hour:02}:00:00+00:00", **suite)
 
 
-def streamed(fps: float, hour: int, **changes: Any) -> Run:
+def streamed(fps: float, hour: int, failed: Mapping[str, str] | None = None, **changes: Any) -> Run:
     """Return a run of one stream that began at an hour."""
-    data = run_json(measured=f"2030-06-15T{hour:02}:00:00+00:00")
+    data = run_json(measured=f"2030-06-15T{hour:02}:00:00+00:00", failed=failed or {})
     data["benchmarks"] = [stream(CASE, fps, **changes)]
     return parse_run(data, "a test's run")
 
@@ -56,6 +59,7 @@ def test_a_case_that_failed_in_its_session_gives_way_to_one_that_did_not() -> No
     assert shown(run(200.0, 9), half) == pytest.approx([200.0, 0.5])
     assert shown(half) == pytest.approx([100.0])
     assert shown(run(200.0, 9, failed=half.failed), half) == pytest.approx([100.0, 2.0])
+    assert shown(streamed(200.0, 9), streamed(100.0, 10, half.failed)) == pytest.approx([200.0, 0.5])
 
 
 def test_a_stream_that_was_cut_gives_way_to_a_whole_one() -> None:
@@ -81,6 +85,12 @@ def test_streams_of_other_lengths_or_places_are_other_cells() -> None:
     assert [len(each.streams) for each in found] == [1, 1, 1]
 
 
+def test_a_stream_that_does_not_say_so_asked_for_what_it_did_from_memory() -> None:
+    silent = streamed(100.0, 9, done=2000)
+    del silent.streams[0]["samples"]  # type: ignore[attr-defined]
+    assert shown(silent, streamed(50.0, 10, samples=2000, source="memory")) == pytest.approx([50.0, 2.0])
+
+
 def test_a_row_and_a_stream_of_one_case_are_two_cells() -> None:
     found = newest([("row", run(100.0, 9)), ("stream", streamed(90.0, 10))])
     assert [(len(each.rows), len(each.streams), len(each.others)) for each in found] == [(1, 0, 0), (0, 1, 0)]
@@ -89,7 +99,9 @@ def test_a_row_and_a_stream_of_one_case_are_two_cells() -> None:
 def test_how_far_another_figure_s_dice_is_from_the_one_shown_is_kept() -> None:
     far = row_json(CASE, 100.0)
     far["extra_info"]["dice_fp32"]["mean"] -= 0.25
-    older, _ = newest([("far", run_of(far, measured="2030-06-15T08:00:00+00:00")), ("near", run(100.0, 9))])
-    assert [other.dice_apart for other in older.others] == pytest.approx([0.25])
+    for hour in (8, 10):
+        lower = run_of(far, measured=f"2030-06-15T{hour:02}:00:00+00:00")
+        found = newest([("far", lower), ("near", run(100.0, 9))])
+        assert [other.dice_apart for each in found for other in each.others] == pytest.approx([0.25])
     older, _ = newest([("old", streamed(80.0, 8)), ("new", streamed(100.0, 9))])
     assert [(other.fps_ratio, other.dice_apart) for other in older.others] == [(0.8, None)]

@@ -95,11 +95,13 @@ def test_cases_that_failed_alike_are_one_line(run: Path) -> None:
 
 
 def test_no_name_in_a_run_becomes_markup(tmp_path: Path) -> None:
-    data = run_json(row_json("torch-fp32-b1"), skipped={"torch2trt": "<img src=x> | *no*"})
+    failed = {"openvino-int8-b1": "RuntimeError: <b> of `x`"}
+    data = run_json(row_json("torch-fp32-b1"), skipped={"torch2trt": "<img src=x> | *no*"}, failed=failed)
     data["suite"]["model"]["name"] = "a|b<c>"
     text = "\n".join(tables(write(tmp_path / "run.json", data)))
     assert "a\\|b&lt;c>" in text
     assert "&lt;img src=x> \\| \\*no\\*" in text
+    assert "- openvino-int8-b1: RuntimeError: &lt;b> of \\`x\\`" in text
 
 
 def test_a_stored_run_is_short_and_gives_the_same_tables_and_checksum(run: Path, tmp_path: Path) -> None:
