@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ def unwritable(path: Path) -> str | None:
         return "this is a folder; name a file to write"
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}"
-    return None if os.access(path.parent, os.W_OK) else f"the folder {path.parent} cannot be written"
+    # Permissions do not tell all: no file can be made in /proc, whoever asks.
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return None
+    except OSError:
+        return f"the folder {path.parent} cannot be written"
 
 
 def write_whole(path: Path, content: bytes) -> None:

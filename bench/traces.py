@@ -65,7 +65,6 @@ def write_lines(path: Path, head: Mapping[str, Any], parts: Mapping[str, Sequenc
     for name, items in parts.items():
         lines = ",\n".join(json.dumps(item).replace(" ", "") for item in items)
         text += f',\n "{name}": [\n{lines}\n ]'
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, f"{text}\n}}\n".encode())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scipy.stats import binomtest
 
 from bench.abba import BUDGET_S, MARGIN, PARTS, confirmed, measure
-from bench.arguments import count, positive, share
+from bench.arguments import count, device, positive, share
 from bench.builds import assumed
 from bench.cache import DEFAULT_ROOT
 from bench.case import parse_case
@@ -18,6 +18,7 @@ from bench.fingerprint import differences
 from bench.sequential import differs
 from bench.slowed import plain_case
 from bench.workers import WorkerError, place_of, worker
+from models.unet import check_size
 
 if TYPE_CHECKING:
     import argparse
@@ -55,7 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="N trials each of equal engines and of --slow-b, and count the verdicts",
     )
     parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
+        "--device",
+        type=device,
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where engines run (default: %(default)s)",
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--image-size", type=count, default=512, help="pixels a side (default: %(default)s)")
@@ -67,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a verdict per case: exit 0 where B is slower in none, 1 where it is in one, 2 where none can be had."""
     try:
+        check_size(options.image_size, options.image_size)
         cases = [parse_case(case).id for case in options.cases.split(",")]
         places = place_of(options.a), place_of(options.b)
         slowed = {case: f"{case}@{options.slow_b}" if options.slow_b else case for case in cases}

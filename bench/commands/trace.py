@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import turns
-from bench.arguments import count, counts, positive
+from bench.arguments import count, counts, device, file_to_write, positive
 from bench.backend import UnavailableError, load_backend, names
 from bench.cache import DEFAULT_ROOT
 from bench.case import PRECISIONS, Case
@@ -21,6 +21,7 @@ from bench.status import INTERRUPTED
 from bench.timing import Stopwatch
 from bench.traces import TraceError, load, save
 from bench.workers import WorkerError
+from models.unet import check_size
 
 if TYPE_CHECKING:
     import argparse
@@ -36,14 +37,20 @@ _SAME = ("case", "machine", "model", "image_size", "seconds_per_visit", "passes"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--runs", type=count, default=30, help="process runs (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="file to write, such as fixtures/traces/NAME.json")
+    parser.add_argument(
+        "--out", type=file_to_write, required=True, help="file to write, such as fixtures/traces/NAME.json"
+    )
     parser.add_argument("--append", action="store_true", help="go on with the file until it holds so many runs")
     parser.add_argument("--note", default="", help="what else was going on, kept in the file")
     parser.add_argument(
         "--neighbour", action="store_true", help="also run a process that computes in bursts of a few seconds"
     )
     parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
+        "--device",
+        type=device,
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where engines run (default: %(default)s)",
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--image-size", type=count, help="pixels a side (default: 64 on a CPU, 256 on a GPU)")
@@ -74,10 +81,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Record the runs, writing the file anew after each, and return the exit status."""
+    options.image_size = options.image_size or _SIZES[options.device]
     try:
-        if options.out.is_dir():
-            msg = f"--out {options.out}: this is a folder; name a file to write"
-            raise TraceError(msg)
+        check_size(options.image_size, options.image_size)
         origin = _origin(options)
         with ExitStack() as stack:
             if options.neighbour:
@@ -89,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             _record(
                 options, origin, Recorder(_spec(options, cases), options.passes, options.seconds, _say), runs, disturbed
             )
-    except (WorkerError, TraceError, UnavailableError, ValueError) as error:
+    except (WorkerError, TraceError, UnavailableError, OSError, ValueError) as error:
         print(f"cannot record: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -157,7 +163,7 @@ def _origin(options: argparse.Namespace) -> dict[str, Any]:
         "recorded": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "machine": this_machine(options.device).as_dict(),
         "model": options.model,
-        "image_size": options.image_size or _SIZES[options.device],
+        "image_size": options.image_size,
         "passes": options.passes,
         "seconds_per_visit": options.seconds,
         "neighbour": f"a process that {HOW['bursts']}" if options.neighbour else None,
@@ -168,7 +174,7 @@ def _origin(options: argparse.Namespace) -> dict[str, Any]:
 def _spec(options: argparse.Namespace, cases: list[str]) -> dict[str, Any]:
     return {
         "cases": cases,
-        "image_size": options.image_size or _SIZES[options.device],
+        "image_size": options.image_size,
         "model": options.model,
         "device": options.device,
         "cache_dir": str(options.cache_dir.resolve()),

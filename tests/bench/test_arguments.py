@@ -45,9 +45,12 @@ REFUSED = {
     "there is no folder gone": [
         "ranges --json=gone/x", "report --out=gone/x.md", "selftest --out=gone/x", "stream --json=gone/x",
         "sweep --json=gone/x",
-        "sweep --plot=gone/x", "variants --json=gone/x",
+        "sweep --plot=gone/x", "trace --out=gone/x.json", "variants --json=gone/x",
     ],
-    "this is a folder; name a file to write": ["stream --json=.", "sweep --plot=.", "variants --json=."],
+    "this is a folder; name a file to write": [
+        "stream --json=.", "sweep --plot=.", "trace --out=.", "variants --json=.",
+    ],
+    "the folder /proc cannot be written": ["trace --out=/proc/x.json"],
 }  # fmt: skip
 
 
@@ -70,7 +73,7 @@ def test_value_that_a_command_cannot_use_is_refused_by_its_option(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["stream", "sweep", "variants"])
+@pytest.mark.parametrize("name", ["ab", "stream", "sweep", "trace", "variants"])
 def test_gpu_that_is_not_there_is_refused_before_the_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -111,9 +114,16 @@ def test_images_that_there_are_not_are_one_line(capsys: pytest.CaptureFixture[st
         assert line.startswith("cannot build: ")
 
 
-def test_trace_is_not_recorded_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["trace", "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"cannot record: --out {tmp_path}: this is a folder; name a file to write\n"
+@pytest.mark.parametrize(("name", "cannot"), [("ab", "compare"), ("trace", "record")])
+def test_size_that_the_network_cannot_halve_is_one_line_before_any_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, cannot: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.workers.subprocess", None)
+    assert main([name, *shlex.split(NEEDED[name]), "--image-size=33"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"cannot {cannot}: the U-Net halves its input 4 times, so height and width must be ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_values_are_read_as_what_they_mean(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_runs_are_stored_and_gone_on_with(
     [
         (KeyboardInterrupt, 130, "stopped; {} holds what was recorded: --append goes on with it"),
         (WorkerError, 2, "cannot record: the worker ended"),
+        (OSError, 2, "cannot record: the worker ended"),
     ],
 )
 def test_recording_that_ends_early_keeps_what_it_recorded(

@@ -128,7 +128,7 @@ def test_pairs_are_recorded_until_there_are_as_many_as_asked_for(
         yield FakeClient()
 
     monkeypatch.setattr(turns, "worker", fake)
-    path = tmp_path / "new" / "pairs.json"
+    path = tmp_path / "pairs.json"
     given = ("--turns", CASE, "--runs", "2", "--pair-seconds", "0.001", "--image-size", "512", "--note", "quiet")
     assert main(["trace", *given, "--out", str(path)]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
