@@ -13,6 +13,7 @@ from bench.workers import HERE, WorkerError, worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bench.neighbour import Neighbour
     from bench.workers import Client
 
     Run = dict[str, tuple[Visit, ...]]
@@ -41,11 +42,11 @@ class Recorder:
         neighbour from the middle of its visits on.
         """
         watch = Stopwatch()
-        neighbour = beside(str(self._spec["device"]), "steady") if disturbed else nullcontext(lambda: None)
+        neighbour = beside(str(self._spec["device"]), "steady") if disturbed else nullcontext()
         try:
-            with worker(HERE, self._spec) as client, neighbour as begin:
+            with worker(HERE, self._spec) as client, neighbour as other:
                 start_s = watch.elapsed_s
-                found = self._visits(client, begin)
+                found = self._visits(client, other)
         except WorkerError as error:
             self._died += 1
             if self._died >= _IN_A_ROW or "tolerant" in self._spec:
@@ -58,7 +59,7 @@ class Recorder:
         self._say(f"{watch.elapsed_s:.1f} s, {start_s:.1f} s of them to start and open {len(found)} engines")
         return found
 
-    def _visits(self, client: Client, begin: Callable[[], None]) -> Run:
+    def _visits(self, client: Client, other: Neighbour | None) -> Run:
         for case, reason in client.left_out.items():
             self._say(f"{case} is left out: {reason}")
         self._spec["cases"] = [case for case in self.cases if case not in client.left_out]
@@ -68,8 +69,8 @@ class Recorder:
         visits: dict[str, list[Visit]] = {case: [] for case in self.cases}
         order = self.cases * self._passes
         for index, case in enumerate(order):
-            if index == len(order) // 2:
-                begin()
+            if other and index == len(order) // 2:
+                other.begin()
             seen = client.visit(case, self._seconds)
             visits[case].append(Visit(block_medians(seen.samples_s), seen.canary_s))
         return {case: tuple(found) for case, found in visits.items()}

@@ -100,11 +100,17 @@ class Client:
         return found
 
     def _ended(self) -> WorkerError:
-        # Its answers end before its last words are written.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LAST_WORDS_S)
-        self._log.seek(0)
-        return WorkerError(f"the worker {self._process.args!s:.60} ended:\n{self._log.read()[-2000:]}")
+        return ended(f"the worker {self._process.args!s:.60}", self._process, self._log)
+
+
+def ended(what: str, process: subprocess.Popen[str], log: IO[str]) -> WorkerError:
+    """Return the error of a process that ended by itself, with its status and the end of what it wrote to `log`."""
+    # Its answers end before its last words are written.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_LAST_WORDS_S)
+    log.seek(0)
+    words = log.read()[-2000:].strip()
+    return WorkerError(f"{what} ended with status {process.returncode}" + (f":\n{words}" if words else ""))
 
 
 @contextmanager

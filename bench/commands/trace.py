@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from bench.neighbour import Neighbour
     from bench.traces import Run
 
 _SIZES = {"cpu": 64, "cuda": 256}
@@ -86,15 +87,15 @@ def run(options: argparse.Namespace) -> int:
         check_size(options.image_size, options.image_size)
         origin = _origin(options)
         with ExitStack() as stack:
-            if options.neighbour:
-                stack.enter_context(beside(options.device, "bursts"))()
+            other = stack.enter_context(beside(options.device, "bursts") if options.neighbour else nullcontext())
+            if other:
+                other.begin()
             if options.turns:
-                return _turns(options, origin)
+                return _turns(options, origin, other)
             cases, runs, disturbed = _begun(options, origin)
             _say(f"{len(cases)} cases; the first run builds the engines that the cache lacks")
-            _record(
-                options, origin, Recorder(_spec(options, cases), options.passes, options.seconds, _say), runs, disturbed
-            )
+            recorder = Recorder(_spec(options, cases), options.passes, options.seconds, _say)
+            _record(options, origin, recorder, runs, disturbed, other)
     except (WorkerError, TraceError, UnavailableError, OSError, ValueError) as error:
         print(f"cannot record: {error}", file=sys.stderr)
         return 2
@@ -107,8 +108,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _turns(options: argparse.Namespace, origin: dict[str, Any]) -> int:
-    """Record pairs of processes timed in turns, writing the file anew after each."""
+def _turns(options: argparse.Namespace, origin: dict[str, Any], other: Neighbour | None) -> int:
+    """Record pairs of processes timed in turns, writing the file anew after each, as long as a neighbour lives."""
     case = plain_case(options.turns)[0].id
     pairs: list[turns.Pair] = []
     if options.append and options.out.exists():
@@ -119,7 +120,10 @@ def _turns(options: argparse.Namespace, origin: dict[str, Any]) -> int:
     spec = _spec(options, [case])
     spec.pop("warm_up_s")  # as long as for `ab`
     while len(pairs) < options.runs:
-        pairs.append(turns.record(spec, options.pair_seconds))
+        found = turns.record(spec, options.pair_seconds)
+        if other:
+            other.check()
+        pairs.append(found)
         turns.save(options.out, origin, case, pairs)
         _say(f"  {len(pairs)} of {options.runs} pairs")
     print(f"{len(pairs)} pairs of processes of {case} in {options.out}, {options.out.stat().st_size // 1024} KiB")
@@ -134,14 +138,21 @@ def _check_alike(path: Path, held: Mapping[str, Any], origin: Mapping[str, Any])
 
 
 def _record(
-    options: argparse.Namespace, origin: dict[str, Any], recorder: Recorder, runs: list[Run], disturbed: list[Run]
+    options: argparse.Namespace,
+    origin: dict[str, Any],
+    recorder: Recorder,
+    runs: list[Run],
+    disturbed: list[Run],
+    other: Neighbour | None,
 ) -> None:
-    """Add process runs to both lists until there are as many as asked for."""
+    """Add process runs to both lists until there are as many as asked for, as long as a neighbour lives."""
     watch = Stopwatch()
     while len(runs) < options.runs or len(disturbed) < options.disturbed:
         # In turn, so that both kinds see the same hours of the machine.
         shaken = len(runs) > 0 and len(disturbed) * options.runs < len(runs) * options.disturbed
         found = recorder.run(disturbed=shaken)
+        if other:
+            other.check()
         if found:
             (disturbed if shaken else runs).append(found)
             save(options.out, origin, runs, disturbed)

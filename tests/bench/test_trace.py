@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bench.commands.trace
+import bench.turns
 from bench.__main__ import main
 from bench.traces import load
 from bench.visits import Visit
@@ -121,3 +123,32 @@ def test_what_cannot_be_recorded_is_one_error_and_no_file(
     assert told in line
     assert recorded.specs == ()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", [(), ("--turns", FP32)])
+def test_what_a_neighbour_that_ended_was_not_beside_is_not_stored(
+    tmp_path: Path,
+    recorded: type[Recorded],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    how: tuple[str, ...],
+) -> None:
+    calls: list[str] = []
+
+    class Other:
+        def begin(self) -> None:
+            calls.append("begin")
+
+        def check(self) -> None:
+            calls.append("check")
+            if len(calls) > 2:
+                msg = "the neighbour ended"
+                raise WorkerError(msg)
+
+    monkeypatch.setattr(bench.commands.trace, "beside", lambda device, how: nullcontext(Other()))
+    monkeypatch.setattr(bench.turns, "record", lambda spec, seconds: bench.turns.Pair(((0.5, 0.5),) * 4, 2.0))
+    out = tmp_path / "beside.json"
+    assert main(["trace", "--out", str(out), "--cases", FP32, "--neighbour", *how]) == 2
+    assert capsys.readouterr().err == "cannot record: the neighbour ended\n"
+    assert calls == ["begin", "check", "check"]
+    assert len(bench.turns.load(out, least=1).pairs if how else load(out).runs) == 1

@@ -6,17 +6,16 @@ import io
 import json
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import pytest
 
 import bench.worker
 from bench.again import time_again
 from bench.backend import BuildError
 from bench.canary import Canary
-from bench.neighbour import beside
 from bench.recording import Recorder
 from bench.slowed import Reformatted, open_slowed, plain_case
 from bench.timing import Delayed, rounds_s
@@ -26,7 +25,7 @@ from tests.bench.fake_engines import FakeEngine
 from tests.bench.networks import as_network, sections, tiny_source, trained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bench.visits import Visit
@@ -193,8 +192,8 @@ def test_disturbed_run_has_a_neighbour_from_its_middle_on(place: Place, monkeypa
     visits: list[str] = []
 
     @contextmanager
-    def beside(device: str, how: str) -> Iterator[Callable[[], None]]:
-        yield lambda: seen.append(len(visits))
+    def beside(device: str, how: str) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(begin=lambda: seen.append(len(visits)))
 
     monkeypatch.setattr("bench.recording.beside", beside)
     visit = Client.visit
@@ -206,16 +205,6 @@ def test_disturbed_run_has_a_neighbour_from_its_middle_on(place: Place, monkeypa
     monkeypatch.setattr(Client, "visit", counted)
     assert recorder(place, monkeypatch, []).run(disturbed=True)
     assert seen == [3]
-
-
-def test_neighbour_waits_computes_and_ends_with_the_block() -> None:
-    with beside("cpu", "steady") as begin:
-        child = next(each for each in psutil.Process().children() if "bench.neighbour" in " ".join(each.cmdline()))
-        before_s = child.cpu_times().user
-        begin()
-        while child.cpu_times().user < before_s + 0.2:
-            assert child.is_running()
-    assert not child.is_running()
 
 
 def test_place_is_an_interpreter_or_a_checkout(tmp_path: Path, place: Place) -> None:
