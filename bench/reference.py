@@ -10,6 +10,7 @@ from bench.backend import UnavailableError, load_backend, names
 from bench.case import Case
 from bench.engines import engine_key, open_engine
 from bench.fidelity import Reference, judge, predict
+from bench.source import plain_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,7 @@ def reference_masks(source: NetworkSource, images: ImageSet) -> Reference:
         np.savez_compressed(folder / "masks.npz", labels=found, classes=classes)
 
     key = {"engine": engine_key(load_backend(case.backend), source, case), "images": images.digest}
-    entry = source.cache.entry(
-        "reference", f"{source.network.name}-fp32".replace("/", "-").replace(":", "-"), key, build
-    )
+    entry = source.cache.entry("reference", f"{plain_name(source.network.name)}-fp32", key, build)
     with np.load(entry.folder / "masks.npz") as stored:
         return Reference(stored["labels"], int(stored["classes"]))
 

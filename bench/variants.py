@@ -13,7 +13,7 @@ import models.nodes
 import models.variants
 from bench.backend import load_backend
 from bench.engines import open_engine
-from bench.source import NetworkSource, source_digest
+from bench.source import NetworkSource, plain_name, source_digest
 from bench.trials import load_trials
 from models.graphs import to_variant
 from models.variants import VARIANTS
@@ -60,7 +60,7 @@ class VariantSource(NetworkSource):
         }
         return self.cache.entry(
             "graph",
-            f"{self.network.name}-{kind}-{'+'.join(steps)}".replace("/", "-").replace(":", "-"),
+            f"{plain_name(self.network.name)}-{kind}-{'+'.join(steps)}",
             key,
             lambda folder: to_variant(entry.folder / "model.onnx", steps, folder / "model.onnx"),
         )

@@ -18,7 +18,7 @@ from bench.contest import Tried, try_variants
 from bench.reference import reference_masks
 from bench.variants import combined, offered, variant_source
 from tests.bench.conformance import short_histograms
-from tests.bench.networks import quick, sections, tiny_source
+from tests.bench.networks import as_network, quick, sections, tiny_source, two_convolutions
 from tests.documents import ROOT
 
 if TYPE_CHECKING:
@@ -131,6 +131,17 @@ def test_steps_on_quantized_nodes_leave_other_graphs_alone(tmp_path: Path) -> No
     assert variant.graph("int8") != source.graph("int8")
     assert variant_source(source, ("one-logit",)).graph("fp32") != source.graph("fp32")
     assert variant_source(source, ()) is source
+
+
+@pytest.mark.parametrize(("name", "plain"), [("unet-small", "unet-small"), ("my.nets:tiny", "my-nets-tiny")])
+def test_graphs_and_masks_of_a_network_lie_under_one_name(tmp_path: Path, name: str, plain: str) -> None:
+    source = tiny_source(tmp_path, as_network(two_convolutions(), name))
+    variant_source(source, ("one-logit",)).graph("fp32")
+    reference_masks(source, sections("held-out", 1))
+    folders = [
+        path for kind in ("graph", "reference") for path in (source.cache.root / kind).iterdir() if path.is_dir()
+    ]
+    assert {path.name.rpartition("-")[0] for path in folders} == {f"{plain}-fp32", f"{plain}-fp32-one-logit"}
 
 
 def test_percentile_is_another_calibration_of_the_same_form(tmp_path: Path) -> None:
