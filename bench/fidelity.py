@@ -51,7 +51,10 @@ class Fidelity:
 
 
 def summary(scores: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the target's mean, its worst image and all scores; the target is every class but the background."""
+    """Return the target's mean, its worst image and all scores; the target is every class but the background.
+
+    `scores` are Dice, 0 to 1, float64 [N, classes], the background first; `names` are those of the N images.
+    """
     target, worst = scores[:, 1:].mean(axis=1), worst_of(scores)
     return {
         "mean": float(target.mean()),
@@ -62,7 +65,7 @@ def summary(scores: NDArray[np.float64], names: tuple[str, ...]) -> dict[str, An
 
 
 def worst_of(scores: NDArray[np.float64]) -> int:
-    """Return the index of the image whose target has the lowest Dice."""
+    """Return the index of the image whose target has the lowest Dice; `scores` are float64 [N, classes]."""
     return int(scores[:, 1:].mean(axis=1).argmin())
 
 

@@ -87,6 +87,8 @@ def _figure_of(visit: Visit) -> tuple[float, float, float]:
 def machine_drift(old: Sequence[Matrix], new: Sequence[Matrix], cases: Sequence[str]) -> NDArray[np.float64]:
     """Return what the machine drifted by in each case's new runs: the median of what all readings of a run did.
 
+    float64 [cases], in logarithms of the canary's seconds: 0.01 is a machine that is slower by about 1 %.
+
     What was undecided ran again, so that cases have seen different runs, and only its own may excuse one. What medians
     of so many runs differ by anyway, by one standard deviation of the old runs, is no drift.
     """

@@ -100,6 +100,8 @@ def compare(
 def tail_freedom(runs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the degrees of freedom of the tails of a median over so many runs, each with those of `TAIL`.
 
+    `runs` is int64 [cases], and so is the result.
+
     One run in ten thousand is far off; for the median of three to be, two must be at once: where the chance of one
     falls as x ** -TAIL, that of a median falls as x ** (-TAIL k), k the runs it takes.
     """
@@ -115,7 +117,10 @@ def _by_chance(
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values adjusted so that those below a level are false in at most that share of matrices (Holm 1979)."""
+    """Return p-values adjusted so that those below a level are false in at most that share of matrices (Holm 1979).
+
+    Probabilities, float64 [cases], in the same order before and after.
+    """
     order = np.argsort(p_values)
     steps = p_values[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty_like(p_values)

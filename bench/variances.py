@@ -30,13 +30,19 @@ def pooled(samples: Iterable[Sequence[float]]) -> tuple[float, int]:
 def median_variance(runs: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the variance of the median of so many normal values of variance 1.
 
+    `runs` is int64 of any shape, and the result float64 of the same.
+
     pi / (2 n + 1): within 1 % for odd n above 1, and on the safe side for even ones (Kenney and Keeping 1962).
     """
     return np.minimum(math.pi / (2 * runs + 1), 1.0)
 
 
 def satterthwaite(*parts: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the degrees of freedom of a sum of variances, each with its own (Satterthwaite 1946)."""
+    """Return the degrees of freedom of a sum of variances, each with its own (Satterthwaite 1946).
+
+    A part is the variances and their degrees of freedom, float64 [cases] each, as the result is. Infinite degrees mean
+    a variance that is known.
+    """
     total = sum(variance for variance, _ in parts)
     return np.asarray(total**2 / sum(variance**2 / freedom for variance, freedom in parts))
 
@@ -44,7 +50,10 @@ def satterthwaite(*parts: tuple[NDArray[np.float64], NDArray[np.float64]]) -> ND
 def moderated(
     variances: NDArray[np.float64], freedom: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each sample's variance drawn towards what all share, never below its own, and its degrees of freedom."""
+    """Return each sample's variance drawn towards what all share, never below its own, and its degrees of freedom.
+
+    All four are float64 [samples]; variances keep their unit, here that of logarithms of seconds, squared.
+    """
     shared, prior = prior_of(variances, freedom)
     weight = 1.0 if math.isinf(prior) else prior / (prior + freedom)
     # A case that is itself noisier than the others is not made quieter by them.
@@ -54,7 +63,11 @@ def moderated(
 
 
 def prior_of(variances: NDArray[np.float64], freedom: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the variance that the cases share and the degrees of freedom it is worth (Smyth 2004, section 6.2)."""
+    """Return the variance that the cases share and the degrees of freedom it is worth (Smyth 2004, section 6.2).
+
+    Both arguments are float64 [cases]. The degrees are 0 for a case alone, and infinite where the variances scatter no
+    more than chance has them.
+    """
     if len(variances) == 1:
         return float(variances[0]), 0.0
     logs = np.log(variances) - digamma(freedom / 2) + np.log(freedom / 2)

@@ -64,7 +64,10 @@ def open_session(model: str | bytes, device: str, options: Any) -> Any:  # noqa:
 
 
 def profile(model: str | bytes, device: str, threads: int, batch: NDArray[Any], runs: int = 1) -> list[dict[str, Any]]:
-    """Return the events of profiled inferences on `batch`, as ONNX Runtime writes them."""
+    """Return the events of profiled inferences on `batch`, as ONNX Runtime writes them, durations in microseconds.
+
+    `batch` has the shape and dtype of the model's one input, a network's float32 [N, 1, H, W].
+    """
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)
         options.enable_profiling = True

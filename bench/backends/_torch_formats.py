@@ -29,7 +29,10 @@ _PLAIN = {torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}
 def add_work(
     by_format: dict[str, float], image: torch.Tensor, weight: torch.Tensor, output: torch.Tensor, *, transposed: bool
 ) -> None:
-    """Add one convolution's multiply-adds to those of its input's number format.
+    """Add one convolution's multiply-adds, a count, to those of its input's number format.
+
+    `image` is [N, C_in, H, W], `output` [N, C, H, W] and `weight` [C, C_in / groups, kH, kW], of a transposed
+    convolution [C_in, C / groups, kH, kW].
 
     Every weight takes part once at each place of the output, or of a transposed convolution's input: in whatever order
     a library has packed the weights.
