@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LABEL_SHARE = 0.9
 """Share of the convolution FLOPs that must run at the precision a row is labelled with."""
-_APART = {"backend", "case", "machine", "timing"}
+_APART = {"backend", "case", "machine", "outputs", "timing"}
 """Modules of `bench` that decide no engine, or only by values that are in its key."""
 _settled: set[tuple[str, str]] = set()
 """Backends, each with an arithmetic, of which this process has opened an engine to measure its memory."""

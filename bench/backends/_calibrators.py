@@ -9,7 +9,7 @@ import numpy as np
 import tensorrt as trt
 from pycuda import driver
 
-from bench.backends._trt_config import write_atomically
+from bench.outputs import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +81,11 @@ class Feed:
         """Return the stored ranges, or None when there are none yet."""
         return (self.cache.read_bytes() or None) if self.cache.exists() else None
 
+    def write(self, ranges: bytes) -> None:
+        """Store the ranges, whole or not at all."""
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.cache, ranges)
+
     def close(self) -> None:
         """Free the device buffer; calling it again does nothing."""
         if self._buffer is not None:
@@ -114,6 +119,9 @@ def calibrator(algorithm: str, feed: Feed) -> Any:  # noqa: ANN401 - TensorRT's 
         def write_calibration_cache(self, cache: Any) -> None:  # noqa: ANN401 - a buffer
             # After an error the ranges are those of some images only, and would be taken for all of them's.
             if feed.error is None:
-                write_atomically(feed.cache, bytes(cache))
+                try:
+                    feed.write(bytes(cache))
+                except Exception as error:  # noqa: BLE001 - as above
+                    feed.error = error
 
     return Calibrator()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
@@ -15,9 +12,11 @@ from filelock import FileLock, Timeout
 
 from bench.backends import _cuda
 from bench.backends._trt_log import unheard
+from bench.outputs import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 WORKSPACE_BYTES = 8 << 30
 """Scratch memory that a tactic may ask for; TensorRT's own default is all of the device's."""
@@ -138,7 +137,7 @@ def save_timings(config: Any, timing_file: Path) -> None:  # noqa: ANN401 - Tens
             others = config.create_timing_cache(timing_file.read_bytes())
             if others is not None:
                 timings.combine(others, ignore_mismatch=False)
-        write_atomically(timing_file, bytes(timings.serialize()))
+        write_whole(timing_file, bytes(timings.serialize()))
 
 
 @contextmanager
@@ -176,12 +175,3 @@ def timing_path(folder: Path) -> Path:
 
 def _file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "_", text)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that another process may write too: readers see the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(temporary).replace(path)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.backend import BuildError
 from bench.backends._calibrators import cache_path
-from bench.backends._trt_config import shared_folder, write_atomically
+from bench.backends._trt_config import shared_folder
+from bench.outputs import write_whole
 from bench.ranges import RangesError, read_cache
 from bench.resizes import resizes, with_read_ranges
 
@@ -44,5 +45,5 @@ def evened(ranges: Path, graph: Path) -> Path:
         found = resizes(graph, read_cache(ranges)[1])
     except RangesError as error:
         raise BuildError(str(error)) from error
-    write_atomically(path, with_read_ranges(ranges.read_bytes(), found))
+    write_whole(path, with_read_ranges(ranges.read_bytes(), found))
     return path

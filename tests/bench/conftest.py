@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pathlib
 import signal
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,16 @@ if TYPE_CHECKING:
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that a file's tests share: they tell engines apart by their keys."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no written file take its place: the disk is full by then."""
+
+    def replace(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(pathlib.Path, "replace", replace)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,14 @@ def test_an_error_in_a_batch_ends_the_data_and_is_kept_and_no_ranges_are_written
     assert "out of memory" in str(feed.error)
     calibrator.write_calibration_cache(memoryview(b"ranges of nothing"))
     assert not feed.cache.exists()
+
+
+@pytest.mark.usefixtures("no_space")
+def test_ranges_that_cannot_be_written_are_an_error_that_is_kept(calibrators: Any, tmp_path: Path) -> None:
+    feed = calibrators.Feed(FakeSource(tmp_path).calibration(), 2, tmp_path / "kept" / "cache")
+    calibrators.calibrator("MinMax", feed).write_calibration_cache(memoryview(b"ranges"))
+    assert feed.error.errno == errno.ENOSPC
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_ranges_belong_to_model_images_algorithm_and_version(fakes: Fakes, calibrators: Any, tmp_path: Path) -> None:

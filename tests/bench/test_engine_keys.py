@@ -39,9 +39,11 @@ def code(tmp_path: Path) -> Path:
     (tmp_path / "deciding.py").write_text("from bench.other import D\n")
     (tmp_path / "other.py").write_text("D = 1\n")
     (tmp_path / "timing.py").write_text("T = 1\n")
+    (tmp_path / "outputs.py").write_text("O = 1\n")
     (folder / "_others.py").write_text("OTHERS = 1\n")
     (folder / "fake.py").write_text(
         "from bench.backends._shared import DEEPER\nfrom bench.backends import _fake_run\nfrom bench.timing import T\n"
+        "from bench.outputs import O\n"
     )
     return folder / "fake.py"
 
@@ -72,7 +74,9 @@ def test_key_changes_with_the_backend_s_code_and_all_it_shares(made: NetworkSour
     assert _differing(key, engine_key(backend, made, FP32)) == {"code"}
 
 
-@pytest.mark.parametrize("file", ["another.py", "_others.py", "_new.py", "_fake_run.py", "../timing.py", "../other.py"])
+@pytest.mark.parametrize(
+    "file", ["another.py", "_others.py", "_new.py", "_fake_run.py", "../timing.py", "../outputs.py", "../other.py"]
+)
 def test_key_does_not_change_with_code_that_the_backend_does_not_use(
     made: NetworkSource, code: Path, file: str
 ) -> None:

@@ -52,6 +52,17 @@ def test_a_graph_that_does_not_parse_shows_the_parsers_message(fakes: Fakes, tmp
         build(fakes, FakeSource(tmp_path), "fp16")
 
 
+@pytest.mark.usefixtures("no_space")
+@pytest.mark.parametrize(("precision", "file"), [("int8", "calibration-minmax-"), ("fp16", "timing-")])
+def test_a_full_disk_fails_the_build_and_leaves_no_part_of_a_file(
+    fakes: Fakes, tmp_path: Path, precision: str, file: str
+) -> None:
+    with pytest.raises(OSError, match=f"No space left on device.*{file}"):
+        build(fakes, FakeSource(tmp_path), precision)
+    left = [path.name for path in (tmp_path / "engines" / ".tensorrt").iterdir()]
+    assert [name for name in left if not name.endswith(".lock")] == []
+
+
 def test_messages_of_one_case_do_not_show_up_in_the_next(fakes: Fakes, tmp_path: Path) -> None:
     fakes.behaviour.builds = False
     fakes.behaviour.says = [("ERROR", "first")]
