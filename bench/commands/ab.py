@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scipy.stats import binomtest
 
 from bench.abba import BUDGET_S, MARGIN, PARTS, confirmed, measure
-from bench.arguments import count, device, positive, share
+from bench.arguments import count, positive, share
 from bench.builds import assumed
 from bench.cache import DEFAULT_ROOT
 from bench.case import parse_case
@@ -56,11 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="N trials each of equal engines and of --slow-b, and count the verdicts",
     )
     parser.add_argument(
-        "--device",
-        type=device,
-        choices=("cpu", "cuda"),
-        default="cpu",
-        help="where engines run (default: %(default)s)",
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where engines run (default: %(default)s)"
     )
     parser.add_argument("--model", default="unet-small", help="unet or unet-small (default: %(default)s)")
     parser.add_argument("--image-size", type=count, default=512, help="pixels a side (default: %(default)s)")

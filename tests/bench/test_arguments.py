@@ -73,7 +73,7 @@ def test_value_that_a_command_cannot_use_is_refused_by_its_option(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["ab", "stream", "sweep", "trace", "variants"])
+@pytest.mark.parametrize("name", ["stream", "sweep", "trace", "variants"])
 def test_gpu_that_is_not_there_is_refused_before_the_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
