@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import hashlib
 import importlib
-import inspect
 import sys
-import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from models.architecture import classes, everything
 from models.onnx_file import PROBABILITIES, ModelError, describe
-from models.unet import unet, unet_small
+from models.unet import UNet, unet, unet_small
 from models.weights import digest, load_weights
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {"unet": unet, "unet-small": unet_s
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the weights of the named models are, as NAME.safetensors."""
 
+_SUITE = Path(__file__).parents[1]
 _RANK = 4
 _LOUD = 100.0
 """Standard deviation of the noise that modules are tried on; that of images is near 1."""
@@ -118,7 +117,10 @@ def load_network(model: str, weights: Path | None = None) -> Network:
     if weights is not None:
         load_weights(module, weights)
     module = module.cpu().float().eval().requires_grad_(requires_grad=False)
-    identity = hashlib.sha256(f"{_architecture(module)}\n{digest(module)}".encode()).hexdigest()
+    own = model in MODELS or (isinstance(module, UNet) and _is_named(module))
+    # The suite's own networks are known by their classes and weights: nothing else in them can be set.
+    architecture = classes(module) if own else everything(module)
+    identity = hashlib.sha256(f"{architecture}\n{digest(module)}".encode()).hexdigest()
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return Network(model, identity, origin, parameters, _prototype=module)
 
@@ -136,7 +138,18 @@ def untrained(model: str, seed: int = 0) -> nn.Module:
     if not isinstance(module, nn.Module):
         msg = f"--model {model}: the factory returned a {type(module).__name__}; it must return a torch.nn.Module"
         raise ModelError(msg)
+    if isinstance(module, torch.jit.ScriptModule):
+        msg = (
+            f"--model {model}: the factory returned a {type(module).__name__}, which backends cannot change: return "
+            "the module that torch.jit was given, or give an ONNX file of it"
+        )
+        raise ModelError(msg)
     return module
+
+
+def _is_named(module: nn.Module) -> bool:
+    """Whether a module that a factory made is one of the named models but for its weights."""
+    return everything(module) in {everything(untrained(name)) for name in MODELS}
 
 
 def _import_factory(model: str) -> Callable[[], nn.Module]:
@@ -145,6 +158,7 @@ def _import_factory(model: str) -> Callable[[], nn.Module]:
     if not (attribute.isidentifier() and all(part.isidentifier() for part in name.split("."))):
         msg = f"no model {model!r}: give {', '.join(MODELS)}, package.module:factory or FILE.onnx"
         raise ModelError(msg)
+    _check_not_hidden(model, name.partition(".")[0])
     with _current_folder_importable():
         try:
             module = importlib.import_module(name)
@@ -162,6 +176,15 @@ def _import_factory(model: str) -> Callable[[], nn.Module]:
     return factory  # type: ignore[no-any-return]
 
 
+def _check_not_hidden(model: str, package: str) -> None:
+    """Raise `ModelError` where the suite's package of that name would be imported, and not the current folder's."""
+    own, here = _SUITE / package, Path.cwd() / package
+    found = [path for path in (here, here.with_suffix(".py")) if path.exists()]
+    if own.is_dir() and found and found[0].resolve() != own.resolve():
+        msg = f"--model {model}: {found[0]} is called like this suite's own {package}, which hides it: rename it"
+        raise ModelError(msg)
+
+
 @contextmanager
 def _current_folder_importable() -> Iterator[None]:
     """Let imports find the current folder first, as `python -m` does."""
@@ -172,18 +195,3 @@ def _current_folder_importable() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
-
-
-def _architecture(module: nn.Module) -> str:
-    """Return what tells architectures with equal weights apart: the code of every class but PyTorch's own."""
-    sources = set()
-    for part in module.modules():
-        kind = type(part)
-        if kind.__module__.partition(".")[0] != "torch":
-            try:
-                # Parsed and written out again, so that comments and layout do not count.
-                source = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(kind))))
-            except (OSError, TypeError, SyntaxError):
-                source = ""
-            sources.add(f"{kind.__qualname__}\n{source}")
-    return "\n".join([type(module).__qualname__, *sorted(sources)])

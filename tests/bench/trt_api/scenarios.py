@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from tests.bench.trt_api import fake_pycuda
+from tests.bench.trt_api.fake_torch2trt import TRANSPOSED
 from tests.bench.trt_api.fakes import FakeSource
 from tests.bench.trt_api.stand_ins import ApiError, Recorder, StandIn
 
@@ -179,13 +180,29 @@ def _outcome(name: str, precision: str) -> str:
 
 
 def _torch2trt(recorder: Recorder) -> str:
-    """Convert with a torch2trt that has no converters: what is left are the settings made through its hook."""
-    config = StandIn(recorder, recorder.real.IBuilderConfig)
+    """Convert with a torch2trt of one converter: what the suite sets through its hook, and its own converter."""
+    real = recorder.real
+    config, network = StandIn(recorder, real.IBuilderConfig), StandIn(recorder, real.INetworkDefinition)
     package: Any = types.ModuleType("torch2trt")
     package.__file__ = __file__
-    package.get_conversion_context = lambda: types.SimpleNamespace(builder_config=config)
-    converted = types.SimpleNamespace(engine=StandIn(recorder, recorder.real.ICudaEngine), state_dict=dict)
-    package.torch2trt = lambda module, inputs, **_: (module(*inputs), converted)[1]
+    package.CONVERTERS = {TRANSPOSED: {}}
+    package.get_arg = lambda ctx, name, pos, default: ctx.method_kwargs.get(name, default)
+    package.add_missing_trt_tensors = lambda _, tensors: [StandIn(recorder, real.ITensor) for _ in tensors]
+    called = types.SimpleNamespace(
+        network=network,
+        method_kwargs={"weight": torch.zeros(2, 3, 2, 2), "bias": torch.zeros(3)},
+        method_return=types.SimpleNamespace(),
+    )
+    context = types.SimpleNamespace(builder_config=config, network=types.SimpleNamespace(_network=network))
+    package.get_conversion_context = lambda: context
+    converted = types.SimpleNamespace(engine=StandIn(recorder, real.ICudaEngine), state_dict=dict)
+
+    def convert(module: torch.nn.Module, inputs: list[torch.Tensor], **_: Any) -> Any:
+        package.CONVERTERS[TRANSPOSED]["converter"](called)
+        module(*inputs)
+        return converted
+
+    package.torch2trt = convert
     sys.modules["torch2trt"] = package
     # No GPU here: what is asked to go there stays.
     for owner, name in ((torch.nn.Module, "cuda"), (torch.Tensor, "cuda"), (torch.cuda, "synchronize")):
