@@ -38,6 +38,7 @@ from PACKAGE import helpers
 from PACKAGE.helpers import Base, brightened
 
 SLOPE = 0.25
+SHIFT = 0.75
 
 def scaled(by):
     def inner(x):
@@ -47,24 +48,30 @@ def scaled(by):
 class Net(Base):
     rate = 0.5
 
-    def __init__(self):
+    def __init__(self, **settings):
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, dilation=1), nn.LeakyReLU(0.01))
+        for name, value in settings.items():
+            setattr(self, name, value)
         self.last = nn.Conv2d(2, 2, 1)
-        self.register_buffer("mean", torch.tensor([1.5]), persistent=False)
-        self.power = 3
-        self.after = scaled(4.0)
-        self.before = lambda x: x - 0.125
-        self.part = functools.partial(torch.clamp, max=9.0)
-        self.sizes = {"deep": [8, 16]}
         self.log, self.luck = logging.getLogger("odd"), random.Random()
 
-    def forward(self, x, shift=0.75):
+    def forward(self, x, shift=SHIFT):
         maps = torch.where(x > 0, x, x * SLOPE) + shift + helpers.GAIN
         return self.ended(self.after(self.last(self.first(brightened(maps)))))
 
 def make():
-    return Net()
+    net = Net(
+        first=nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, dilation=1), nn.LeakyReLU(0.01)),
+        power=3,
+        after=scaled(4.0),
+        **{"before": lambda x: x - 0.125},
+        part=functools.partial(torch.clamp, max=9.0),
+        sizes={"deep": [8, 16]},
+        kinds={"edge", "centre", "corner", "side"},
+    )
+    net.register_buffer("mean", torch.tensor([1.5]), persistent=False)
+    net.first.register_forward_hook(scaled(1.25))
+    return net
 """
 CHANGES = {
     "constant of the module": ("SLOPE = 0.25", "SLOPE = 0.5"),
@@ -74,13 +81,15 @@ CHANGES = {
     "dilation": ("dilation=1", "dilation=2"),
     "slope of a layer": ("LeakyReLU(0.01)", "LeakyReLU(0.02)"),
     "buffer that no state dict holds": ("tensor([1.5])", "tensor([1.6])"),
-    "attribute": ("self.power = 3", "self.power = 4"),
+    "attribute": ("power=3", "power=4"),
     "attribute of the class": ("rate = 0.5", "rate = 0.6"),
     "what a function closes over": ("scaled(4.0)", "scaled(5.0)"),
     "lambda": ("x - 0.125", "x - 0.25"),
     "partial": ("max=9.0", "max=8.0"),
     "nested attribute": ("[8, 16]", "[8, 32]"),
-    "default of an argument": ("shift=0.75", "shift=0.5"),
+    "default of an argument": ("SHIFT = 0.75", "SHIFT = 0.5"),
+    "member of a set": ('"corner"', '"top"'),
+    "hook": ("scaled(1.25)", "scaled(1.5)"),
     "code of forward": ("torch.where(x > 0", "torch.where(x < 0"),
     "kind of a layer": ("nn.LeakyReLU(0.01)", "nn.ELU(0.01)"),
 }
