@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _RANK = 4
 _SQUASHING = ("Sigmoid", "HardSigmoid")
+_QUANTIZED = re.compile(r"Q[A-Z]|\w*[Qq]uantize|\w*Integer|MatMulNBits")
+"""How the operators begin that a quantized graph holds: ONNX's own, and those of ONNX Runtime."""
+_CONVERTED = "the suite makes each precision from a float32 graph: export the network before it is converted"
 PROBABILITIES = (
     "as probabilities of one class are, all above 0, where the target is taken to begin; "
     "put out the logits, without the sigmoid at the end"
@@ -68,7 +72,11 @@ def describe(path: Path) -> OnnxFile:
 
 
 def _check_weights(graph: onnx.GraphProto, path: Path) -> None:
-    """Raise `ModelError` where a convolution's weights are of another type than float32, as it computes in that."""
+    """Raise `ModelError` where a convolution's weights are of another type than float32, or the graph is quantized."""
+    quantized = sorted({node.op_type for node in _nodes(graph) if _QUANTIZED.match(node.op_type)})
+    if quantized:
+        msg = f"{path}: its operators {', '.join(quantized)} are those of a quantized graph; {_CONVERTED}"
+        raise ModelError(msg)
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
     kinds |= {
         node.output[0]: attribute.t.data_type
@@ -81,10 +89,7 @@ def _check_weights(graph: onnx.GraphProto, path: Path) -> None:
     found = {kinds[name] for name in weights & kinds.keys()} - {TensorProto.FLOAT}
     if found:
         kind = TensorProto.DataType.Name(found.pop()).lower()
-        msg = (
-            f"{path}: the weights of its convolutions are {kind}; the suite makes each precision from a float32 graph: "
-            "export the network before it is converted"
-        )
+        msg = f"{path}: the weights of its convolutions are {kind}; {_CONVERTED}"
         raise ModelError(msg)
 
 
@@ -131,6 +136,15 @@ def _external(graph: onnx.GraphProto) -> Iterator[TensorProto]:
                 yield attribute.t
             for nested in (attribute.g, *attribute.graphs):
                 yield from _external(nested)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph, those of nested graphs included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for nested in (attribute.g, *attribute.graphs):
+                yield from _nodes(nested)
 
 
 def _digest(paths: list[Path]) -> str:

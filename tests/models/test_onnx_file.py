@@ -9,7 +9,9 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
+from models.graphs import export
 from models.network import ModelError, load_network
 
 
@@ -100,6 +102,41 @@ def test_onnx_graph_that_computes_in_float16_between_casts_is_refused(tmp_path: 
             continue
         with pytest.raises(ModelError, match=r"net\.onnx: the weights of its convolutions are float16; .* export"):
             load_network(str(tmp_path / "net.onnx"))
+
+
+class _Images(CalibrationDataReader):  # type: ignore[misc] # the library has no types
+    """Two grey images to quantize a graph by."""
+
+    def __init__(self) -> None:
+        self.left = [{"image": np.full((1, 1, 32, 32), value, np.float32)} for value in (-1, 1)]
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return self.left.pop() if self.left else None
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        ("QDQ", "DequantizeLinear, QuantizeLinear"),
+        ("QOperator", "DequantizeLinear, QLinearAveragePool, QLinearConv, QuantizeLinear"),
+        ("dynamic", "ConvInteger, DynamicQuantizeLinear"),
+    ],
+)
+def test_onnx_graph_that_onnx_runtime_quantized_is_refused(tmp_path: Path, form: str, found: str) -> None:
+    net, whole = tmp_path / "net.onnx", tmp_path / "whole.onnx"
+    layers = (torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.AvgPool2d(3, 1, 1), torch.nn.Conv2d(2, 2, 1))
+    export(torch.nn.Sequential(*layers).eval(), (32, 32), whole)
+    load_network(str(whole))
+    if form == "dynamic":
+        quantize_dynamic(whole, net, weight_type=QuantType.QUInt8)
+    else:
+        quantize_static(whole, net, _Images(), QuantFormat[form])
+    with pytest.raises(ModelError) as caught:
+        load_network(str(net))
+    assert str(caught.value) == (
+        f"{net}: its operators {found} are those of a quantized graph; the suite makes each precision from a float32 "
+        "graph: export the network before it is converted"
+    )
 
 
 def test_onnx_digest_covers_the_external_data(tmp_path: Path) -> None:
