@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = Path(__file__).parent.parent / ".bench_cache"
 """Where the store is when no other folder is named."""
 _MANIFEST = "manifest.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What writing fails with where there is no room: on the disk, or in the user's part of it."""
 _PARTS = 5
 """Parts of a key's field that are named when it changed."""
 
@@ -149,7 +151,7 @@ class Cache:
                 shutil.rmtree(folder)
             work.rename(folder)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in _FULL:
                 raise
             raise self._unwritable(error) from error
         finally:

@@ -58,11 +58,13 @@ def export(module: nn.Module, size: tuple[int, int], path: Path, dtype: torch.dt
 
     With another `dtype` all weights and arithmetic between the first and last Cast are of that type.
     The batch is dynamic, height and width are fixed. The file is checked with `onnx.checker`. `GraphError` where the
-    exporter has no ONNX for what the module does.
+    exporter has no ONNX for what the module does, OSError where the file cannot be written.
     """
     wrapped = module if dtype is torch.float32 else _Typed(module, dtype).eval()
     try:
         trace(wrapped, size, path, OPSET)
+    except OSError:  # a full disk is no fault of the network
+        raise
     except Exception as error:  # the exporter lets pass whatever the module or one of its operators raises
         # What PyTorch says after that is whom to write to, and the graph.
         reason = str(error).strip().partition("\n")[0].partition(" Please feel free")[0].rstrip(".")

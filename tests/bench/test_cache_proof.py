@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,13 +123,15 @@ def test_file_that_is_whole_again_is_proved_again(store: Store, hashed: list[str
     assert sorted(hashed) == ["kernels", "plan"]
 
 
-def test_store_that_cannot_be_written_is_named_and_keeps_nothing_half_built(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_store_that_cannot_be_written_is_named_and_keeps_nothing_half_built(tmp_path: Path, number: int) -> None:
     def fill(folder: Path) -> None:
         (folder / "plan").write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     cache = Cache(tmp_path / "cache", lambda _: None)
-    with pytest.raises(CacheError, match=r"cache: the cache cannot be written \(No space left on device\); make room"):
+    told = re.escape(f"cache: the cache cannot be written ({os.strerror(number)}); make room")
+    with pytest.raises(CacheError, match=told):
         cache.entry("engine", "a", {}, fill)
     assert [path.suffix for path in (tmp_path / "cache" / "engine").iterdir()] == [".lock"]
     (tmp_path / "file").touch()

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from bench.__main__ import main
+from bench.cache import Cache, CacheError
 from models.graphs import GraphError, export
+from models.unet import UNet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,17 @@ def test_what_cannot_be_exported_is_named_in_one_line_and_nothing_is_printed(
     assert capfd.readouterr().out == ""
     print("as before")  # noqa: T201 - what the exporter's block keeps silent is loud after it
     assert capfd.readouterr().out == "as before\n"
+
+
+def test_full_disk_is_told_of_the_cache_and_not_of_the_network(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "model.onnx").symlink_to("/dev/full")
+        export(UNet(4).eval(), SIZE, folder / "model.onnx")
+
+    cache = Cache(tmp_path, lambda _: None)
+    with pytest.raises(CacheError, match=r"the cache cannot be written \(No space left on device\); make room"):
+        cache.entry("graph", "unet-fp32", {}, fill)
+    assert [path.suffix for path in (tmp_path / "graph").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("command", [["variants"], ["ranges"], ["sweep", "--json", "sweep.json"]])
