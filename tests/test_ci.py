@@ -120,6 +120,18 @@ def test_killed_run_is_reported_as_far_as_it_came(job: Job, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_run_that_no_disk_took_whole_is_reported_from_what_was_kept(job: Job, tmp_path: Path) -> None:
+    judged = ("--gate", "--gate-budget=0", "--max-fps-drop=0.98", f"--baseline={job.baseline}")
+    answer = job.run(tmp_path, *job.desk.full(), *judged)
+    assert answer.returncode == int(pytest.ExitCode.INTERNAL_ERROR), answer.stdout + answer.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run.unfinished.json", "report.html", "report.md", "junit.xml",
+    }  # fmt: skip
+    assert list(read_run(tmp_path / "run.unfinished.json").rows) == ["openvino-fp32-b1"]
+    for name in ("report.html", "report.md"):
+        assert "openvino-fp32-b1" in (tmp_path / name).read_text()
+
+
 def test_command_line_that_is_wrong_keeps_pytest_s_status(job: Job, tmp_path: Path) -> None:
     answer = job.run(tmp_path, "--gate", "--precisions=int4")
     assert answer.returncode == int(pytest.ExitCode.USAGE_ERROR)
