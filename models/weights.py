@@ -108,15 +108,27 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def _unwrap(loaded: dict[Any, Any], wanted: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the state dict inside a checkpoint, its keys freed of the prefixes that wrappers add."""
-    while not any(isinstance(value, Tensor) for value in loaded.values()):
+    """Return the state dict inside a checkpoint, its keys freed of the prefixes that wrappers add.
+
+    Tensors beside a nested one, as of a learning rate, are taken for a state dict only where a name of theirs fits.
+    """
+    state = _tensors(loaded, wanted)
+    while not state.keys() & wanted.keys():
         nested = next((loaded[nest] for nest in _NESTS if isinstance(loaded.get(nest), dict)), None)
         if nested is None:
-            keys = ", ".join(sorted(map(str, loaded))[:_KEYS_SHOWN]) or "none"
-            expected = f"tensors at top level or under {', '.join(_NESTS)}"
-            msg = f"{path}: no state dict found (expected {expected}; top-level keys: {keys})"
-            raise WeightsError(msg)
+            break
         loaded = nested
+        state = _tensors(loaded, wanted) or state
+    if not state:
+        keys = ", ".join(sorted(map(str, loaded))[:_KEYS_SHOWN]) or "none"
+        expected = f"tensors at top level or under {', '.join(_NESTS)}"
+        msg = f"{path}: no state dict found (expected {expected}; top-level keys: {keys})"
+        raise WeightsError(msg)
+    return state
+
+
+def _tensors(loaded: dict[Any, Any], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of one level of a checkpoint, their names freed of the prefixes that all have."""
     state = {str(key).replace("_orig_mod.", ""): value for key, value in loaded.items() if isinstance(value, Tensor)}
     for _ in range(len(_WRAPPERS)):
         for prefix in _WRAPPERS:

@@ -72,6 +72,16 @@ LAYOUTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "compiled": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
     "both": lambda state: {"state_dict": {f"module._orig_mod.{key}": value for key, value in state.items()}},
     "lightning": lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}},
+    "tensors beside": lambda state: {"lr": torch.tensor(0.1), "state_dict": state},
+    "tensors beside each level": lambda state: {
+        "step": torch.tensor(1),
+        "model": {"ema": torch.tensor(0.9), "state_dict": state},
+    },
+    "tensors beside data parallel": lambda state: {
+        "lr": torch.tensor(0.1),
+        "model": {f"module.{key}": value for key, value in state.items()},
+    },
+    "other dictionaries beside": lambda state: {**state, "model": {"depth": torch.tensor(4)}},
     "no counters": lambda state: {key: value for key, value in state.items() if "num_batches" not in key},
     "doubles": lambda state: {
         key: value.double() if value.is_floating_point() else value for key, value in state.items()
@@ -104,6 +114,13 @@ def test_mismatch_lists_every_kind_of_problem_and_loads_nothing(tmp_path: Path) 
     assert "1 wrong shapes: inc.0.weight (got [3, 1, 3, 3], expected [2, 1, 3, 3])" in text
     assert "1 wrong types: inc.1.weight (got torch.int64, expected torch.float32)" in text
     assert digest(module) == digest(_module(2))
+
+
+def test_mismatch_is_told_of_the_state_dict_and_not_of_tensors_beside_it(tmp_path: Path) -> None:
+    others = {f"blocks.{key}": value for key, value in _module(1).state_dict().items()}
+    torch.save({"lr": torch.tensor(0.1), "state_dict": others, "model": {}}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"unexpected keys: blocks\."):
+        load_weights(_module(2), tmp_path / "w.pt")
 
 
 def test_long_lists_of_keys_are_cut(tmp_path: Path) -> None:
