@@ -78,6 +78,7 @@ _STREAM = {
     "properties": {
         "case": ID_SCHEMA,
         "stages_s": _STAGES,
+        "cold_start_s": _STAGES,
         "workers": {"type": "integer", "minimum": 1},
         "workers_read": {"type": "integer", "minimum": 0},
         "workers_s": _STAGES,

@@ -162,8 +162,7 @@ def _cost_table(group: Group) -> list[str]:
         memory = (info.get("peak_memory_bytes") for info in infos)
         sizes = [_form(None if value is None else value / _MIB, ".0f") for value in memory]
         builds = [_seconds(info.get("build_s")) for info in infos]
-        told = _range(truth, ".4f") if truth else _NONE
-        lines.append(_line(label, told, *_raised(sizes, marks), *_raised(builds, marks)))
+        lines.append(_line(label, _range(truth, ".4f"), *_raised(sizes, marks), *_raised(builds, marks)))
     return lines
 
 
@@ -181,7 +180,7 @@ def _streams_table(group: Group, place: str) -> list[str]:
         label, marks = _marks(group, name, keys)
         found = [streams.get(key) for key in keys]
         shares = [each["share_of_engine"] for each in found if each]
-        cold = [sum(each["cold_start_s"].values()) for each in found if each]
+        cold = [sum(each["cold_start_s"].values()) for each in found if each and each.get("cold_start_s")]
         lines.append(_line(label, *map(_stream, found, marks), _range(shares, ".1%"), _range(cold, ".1f")))
     return lines
 
@@ -220,7 +219,9 @@ def _stream(found: Mapping[str, Any] | None, mark: str) -> str:
 
 
 def _range(values: Sequence[float], form: str) -> str:
-    """Return figures that batch sizes share once, and else the least and the most."""
+    """Return figures that batch sizes share once, and else the least and the most; a dash for none."""
+    if not values:
+        return _NONE
     least, most = format(min(values), form), format(max(values), form)
     return least if least == most else f"{least} to {most}"
 

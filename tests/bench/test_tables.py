@@ -68,6 +68,16 @@ def test_streams_have_a_table_of_their_own_with_the_cold_start_apart(run: Path) 
     assert any(line.endswith("of which the seconds hold the first batch alone.") for line in lines)
 
 
+def test_a_stream_without_its_cold_start_has_a_dash_there(tmp_path: Path) -> None:
+    data = run_json(row_json("torch-fp32-b1", 100.0), row_json("torch-fp16-b1", 200.0))
+    lacking, empty = stream("torch-fp32-b1", 95.0), stream("torch-fp16-b1", 190.0, cold_start_s={})
+    del lacking["extra_info"]["stream"]["cold_start_s"]
+    data["benchmarks"] += [lacking, empty]
+    lines = tables(write(tmp_path / "run.json", data))
+    assert "| torch fp32 | 95.0<br>10.53&nbsp;s | 98.5% | - |" in lines
+    assert "| torch fp16 | 190.0<br>5.26&nbsp;s | 98.5% | - |" in lines
+
+
 def test_what_did_not_run_is_one_line_with_the_reasons(run: Path) -> None:
     notes = [line for line in tables(run) if line.startswith("- ")]
     reason = "TensorRT 8.6.0 has no BF16; 10 and later do"
