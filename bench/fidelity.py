@@ -28,6 +28,10 @@ class Reference:
     labels: NDArray[np.uint8]
     classes: int
 
+    def pixels(self) -> list[list[int]]:
+        """Return how many pixels of each mask are of each class, [N][classes], the background first."""
+        return [np.bincount(mask.ravel(), minlength=self.classes).tolist() for mask in self.labels]
+
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:

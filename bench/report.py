@@ -22,6 +22,8 @@ WIDTH = 100
 """Columns of what is printed at the end of a session."""
 _MIB = 2**20
 _MEMORY = re.compile(r"out of memory at batch \d+ \([^)]*\)")
+_INITIAL = "initial weights of "
+"""How the origin of weights begins that no file was named for: `models.network.load_network` says it of factories."""
 _STYLES = {
     **dict.fromkeys(BAD, "bold red"),
     Status.PASS: "green",
@@ -72,9 +74,10 @@ def heading(run: Run) -> str:
 
 def subject(run: Run) -> str:
     """Return what was measured without where: model and images."""
-    images = run.suite["images"]
+    model, images = run.suite["model"], run.suite["images"]
     height, width = images["size"]
-    return f"{run.suite['model']['name']} on {images['count']} images ({images['origin']}, {height}x{width})"
+    untrained = " with its initial weights" if str(model.get("weights")).startswith(_INITIAL) else ""
+    return f"{model['name']}{untrained} on {images['count']} images ({images['origin']}, {height}x{width})"
 
 
 def ordered(run: Run) -> list[Row]:
@@ -100,7 +103,7 @@ def cells(row: Row) -> list[str]:
 
 def remarks(run: Run) -> list[str]:
     """Return sentences on what a reader should know before trusting or choosing a row."""
-    found = []
+    found = _empty(run)
     for row in run.rows.values():
         floor = DICE[row.precision].floor
         if row.info["dice_fp32"]["mean"] < floor:
@@ -112,6 +115,18 @@ def remarks(run: Run) -> list[str]:
         found.append(note)
     found += [f"skipped {', '.join(cases)}: {reason}" for reason, cases in _skipped(run).items()]
     return found
+
+
+def _empty(run: Run) -> list[str]:
+    """Return that no engine's Dice says anything, where no FP32 mask holds more than one class."""
+    held = [{label for label, count in enumerate(mask) if count} for mask in run.suite.get("fp32_pixels") or ()]
+    if not run.rows or not held or any(len(classes) > 1 for classes in held):
+        return []
+    classes = set.union(*held)
+    what = "no target in any image"
+    if classes != {0}:
+        what = "one class alone in each image" if 0 in classes else "nothing else than target in any image"
+    return [f"the FP32 masks hold {what}: Dice says nothing; are weights and input scale right?"]
 
 
 def evidence(verdicts: Iterable[Verdict]) -> list[str]:

@@ -46,6 +46,7 @@ _PICTURES = {
         "left_out": {"type": "array", "items": _TEXT},
     },
 }
+_PIXELS = {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 2, "items": {"type": "integer"}}}
 _SUITE = {
     "type": "object",
     "required": ["machine", "model", "images", "calibration", "asked", "selected", "skipped", "failed"],
@@ -58,6 +59,7 @@ _SUITE = {
         "selected": {"type": "array", "items": _TEXT},
         "skipped": _REASONS,
         "failed": _REASONS,
+        "fp32_pixels": {"anyOf": [_PIXELS, {"type": "null"}]},
         "pictures": _PICTURES,
         "inference": {"type": "boolean"},
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from rich.console import Console
 
 from bench.gate import Verdict, judge_run
@@ -51,6 +52,15 @@ def test_title_says_what_was_measured_on_what() -> None:
     assert "NVIDIA H200" in " ".join(shown(gpu)[:2])
 
 
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [("initial weights of nets:make", "tiny with its initial weights on"), ("best.pt", "tiny on")],
+)
+def test_title_says_where_no_weights_were_named(weights: str, name: str) -> None:
+    run = run_of(row_json(INT8), model={"name": "tiny", "digest": "m1", "weights": weights})
+    assert shown(run)[0].startswith(f"{name} 3 images")
+
+
 def test_rows_come_by_batch_size_and_then_from_slow_to_fast() -> None:
     cases = {"openvino-int8-b8": 10.0, "openvino-int8-b1": 300.0, "torch-fp32-b1": 20.0, "onnxruntime-int8-b1": 100.0}
     lines = shown(run_of(*(row_json(case, fps=fps) for case, fps in cases.items())))
@@ -94,6 +104,28 @@ def _remarks(*rows: dict[str, Any], **suite: Any) -> list[str]:
 def test_row_below_its_floor_is_remarked() -> None:
     low = row_json(INT8, dice_fp32=scores([[0.99, 0.9]] * 3))
     assert _remarks(low) == [f"{INT8}: Dice against FP32 0.9000 is below its floor 0.9700"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "told"),
+    [
+        ([[9, 0], [9, 0]], "no target in any image"),
+        ([[0, 9], [0, 9]], "nothing else than target in any image"),
+        ([[0, 9, 0], [0, 0, 9]], "nothing else than target in any image"),
+        ([[9, 0], [0, 9]], "one class alone in each image"),
+        ([[9, 0], [8, 1]], None),
+        ([[0, 9, 1], [0, 0, 9]], None),
+        (None, None),
+    ],
+)
+def test_masks_of_one_class_alone_are_remarked(pixels: list[list[int]] | None, told: str | None) -> None:
+    wanted = f"the FP32 masks hold {told}: Dice says nothing; are weights and input scale right?"
+    assert _remarks(row_json(INT8), fp32_pixels=pixels) == ([wanted] if told else [])
+
+
+def test_files_of_before_pixels_were_counted_have_no_such_remark() -> None:
+    assert "fp32_pixels" not in run_of(row_json(INT8)).suite
+    assert _remarks(row_json(INT8)) == []
 
 
 def test_calibration_on_the_measured_images_is_remarked_where_int8_ran() -> None:
