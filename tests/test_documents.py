@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import bench.harness
@@ -16,6 +17,7 @@ from bench.__main__ import summaries
 from bench.backend import names
 from bench.case import PRECISIONS
 from fixtures.options import CASES, GATE, STREAMS, YOURS
+from models.images import MEAN, STD, normalise
 from tests.bench.test_command_line import of_command, parsers
 from tests.documents import FILES, ROOT, blocks, commands, files, messages, options, text
 from tests.test_documented_commands import RUN
@@ -136,6 +138,14 @@ def test_every_option_exists(name: str, known_options: set[str]) -> None:
 def test_help_of_pytest_lists_the_suite_s_options_in_groups(pytest_help: str) -> None:
     for group in (CASES, YOURS, GATE, STREAMS):
         assert re.search(rf"^{re.escape(group)}.*:$", pytest_help, re.MULTILINE)
+
+
+def test_scale_of_what_a_network_is_fed_is_told_in_readme_and_help(pytest_help: str) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    np.testing.assert_allclose(normalise(grey).ravel(), (grey.ravel() / 255 - MEAN) / STD, rtol=1e-5, atol=1e-6)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Your model, your images\n")[2]
+    for told in (readme, pytest_help):
+        assert f"The network is fed (x/255 - {MEAN})/{STD} of each pixel x, 0 to 255" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("name", FILES)
