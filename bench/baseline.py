@@ -150,6 +150,8 @@ def _packed_record(record: Record | None) -> dict[str, Any] | None:
     if record is None:
         return None
     runs = [{**asdict(run), "visits": [visit.packed() for visit in run.visits]} for run in record.runs]
+    for run in runs:
+        del run["reruns"]
     return {"accepted": asdict(record.accepted), "runs": runs}
 
 

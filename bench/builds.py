@@ -57,7 +57,8 @@ def builds_of(
 ) -> dict[str, Builds]:
     """Return the builds of every case that a builder may get unlike and whose runs all tell their engines.
 
-    The new ones are those of `runs`, then those of their reruns, run by run. `stored` tells how far builds lie apart.
+    Old and new ones are those of the runs, then those of their reruns, run by run. `stored` tells how far builds lie
+    apart.
     """
     spreads = {entry.key: spread_of(entry).between for entry in stored}
     kinds: dict[tuple[str, float], list[Apart]] = defaultdict(list)
@@ -66,7 +67,8 @@ def builds_of(
             kinds[_kind(case)].append(found)
     builds = {}
     for case, entry in entries.items():
-        old = [run.engine for run in entry.current.runs]
+        stored_runs = entry.current.runs
+        old = [run.engine for run in [*stored_runs, *(run for run in stored_runs for _ in run.reruns)]]
         rows = [run.rows[case] for run in runs]
         new = [row.info.get("engine_digest", "") for row in [*rows, *(row for row in rows for _ in row.reruns)]]
         kind = _kind(case)

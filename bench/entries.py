@@ -30,6 +30,8 @@ class StoredRun:
     dice_truth: Scores | None
     engine: str = ""
     """Digest of the engine, "" where it was not told: runs of other digests are of other builds."""
+    reruns: tuple[Visit, ...] = ()
+    """A visit from each further process that timed the case; a baseline file keeps none."""
 
     @property
     def median_s(self) -> float:
@@ -58,6 +60,11 @@ class Record:
 
     accepted: Acceptance
     runs: tuple[StoredRun, ...]
+
+    @property
+    def processes(self) -> int:
+        """How many processes timed the case: a run is one, and each of its reruns."""
+        return sum(1 + len(run.reruns) for run in self.runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +187,5 @@ def _stored(run: Run, case: str) -> StoredRun:
         dice_fp32=row.info["dice_fp32"]["per_image"],
         dice_truth=truth["per_image"] if truth else None,
         engine=row.info.get("engine_digest", ""),
+        reruns=tuple(visit.in_blocks() for visit in row.reruns),
     )

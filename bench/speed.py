@@ -52,7 +52,12 @@ def changes(
     """
     cases = [case for case in entries if all(case in run.rows for run in runs)]
     # Entries accepted at different times may hold different numbers of runs, and only what was undecided was run again.
-    old = _runs({case: [run.visits for run in entries[case].current.runs] for case in cases})
+    held = {case: entries[case].current.runs for case in cases}
+    old = _runs({case: [run.visits for run in found] for case, found in held.items()})
+    for index in range(max(map(len, held.values()), default=0)):
+        old += _runs(
+            {case: [[each] for run in found[index : index + 1] for each in run.reruns] for case, found in held.items()}
+        )
     new = [_blocks({case: run.rows[case].visits for case in cases}) for run in runs]
     for run in runs:
         new += _runs({case: [_in_blocks([visit]) for visit in run.rows[case].reruns] for case in cases})
@@ -125,7 +130,7 @@ def words(change: Change, entry: BaselineEntry) -> str:
     interval = change.interval
     # Rounding first keeps a zero from being shown as a loss.
     ratio, low, high = (round(value - 1, 3) + 0.0 for value in (interval.ratio, interval.low, interval.high))
-    old_fps, runs = _old_fps(change, entry), len(entry.current.runs)
+    old_fps, runs = _old_fps(change, entry), entry.current.processes
     own = "" if change.old_runs == runs else f", against {change.old_runs} of {runs} runs, those of its own build"
     new_fps = old_fps * interval.ratio
     return f"FPS {old_fps:.1f} -> {new_fps:.1f}, {ratio:+.1%} (99% interval {low:+.1%} to {high:+.1%}){own}"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from bench.change import Change
     from bench.results import Run
 
+_LEAST = 3
+"""Processes of a case, of both sides together, that tell how far processes differ."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -52,8 +55,12 @@ def run(options: argparse.Namespace) -> int:
     rebuilt = sum(found[case].apart > 0 for case in common)
     if rebuilt:
         print(f"- {rebuilt} of {len(common)} cases ran other builds: what builds differ by is in their intervals")
-    if len(old) + len(new) < 3:  # noqa: PLR2004 - two runs of one thing at least
-        print("- one process each: how far processes differ is unknown, and the intervals are of the rounds alone")
+    single = [case for case in common if entries[case].current.processes + found[case].runs < _LEAST]
+    if single:
+        whose = "" if len(single) == len(common) else f" of {', '.join(single)}"
+        print(
+            f"- one process each{whose}: how far processes differ is unknown, and all intervals are of the rounds alone"
+        )
     return 0
 
 

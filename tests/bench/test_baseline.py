@@ -196,3 +196,13 @@ def test_stored_baselines_are_of_the_networks_that_are_shipped(path: Path) -> No
     assert baseline is not None
     stored = {entry.model: entry.model_digest for entry in baseline.entries.values()}
     assert stored == {model: load_network(model).digest for model in stored}
+
+
+def test_runs_that_were_timed_again_are_stored_as_one_process_each(tmp_path: Path) -> None:
+    again = [{"samples_s": [0.05, 0.05], "canary_s": [0.01, 0.01]}]
+    made = baseline_of(row_json("openvino-int8-b4", reruns=again))
+    assert {entry.current.processes for entry in made.entries.values()} == {6}
+    save_baseline(made, tmp_path / "made.json")
+    stored = load_baseline(tmp_path / "made.json")
+    assert stored is not None
+    assert {entry.current.processes for entry in stored.entries.values()} == {3}
