@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,7 @@ class Row:
     precision: str
     batch_size: int
     fps: float
-    """Images per second, from the median of the rounds."""
+    """Images per second, from the median of the rounds; of a case that was timed again, as the gate counts it."""
     samples_s: tuple[float, ...]
     """Seconds per inference of each round, in order."""
     info: Mapping[str, Any]
@@ -167,6 +168,28 @@ class Run:
 def fps(samples_s: tuple[float, ...] | list[float], batch_size: int) -> float:
     """Return images per second by the median seconds per inference."""
     return batch_size / statistics.median(samples_s)
+
+
+def counted_fps(info: Mapping[str, Any]) -> float:
+    """Return the images per second of a row's `extra_info` that a verdict on it tells: from the median of what counts.
+
+    Over processes the median is taken of logarithms, as the gate does.
+    """
+    found = counted_s(info)
+    if "reruns" not in info:
+        return fps(found, info["batch_size"])
+    return float(info["batch_size"] / math.exp(statistics.median(map(math.log, found))))
+
+
+def counted_s(info: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the seconds per inference that count: a value per round, or per process where several timed the case.
+
+    A process that timed it several times counts by its fastest visit.
+    """
+    fastest = min((info, *info.get("again", ())), key=_median_s)
+    if "reruns" not in info:
+        return tuple(fastest["samples_s"])
+    return tuple(map(_median_s, (fastest, *info["reruns"])))
 
 
 def read_run(path: Path) -> Run:
@@ -224,10 +247,15 @@ def _visit(item: Mapping[str, Any]) -> Visit:
     return Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
 
 
+def _median_s(item: Mapping[str, Any]) -> float:
+    """Return the median seconds of a visit in JSON, as the gate's arithmetic has it."""
+    return Visit(tuple(item["samples_s"]), None).in_blocks().median_s
+
+
 def _row(info: Mapping[str, Any]) -> Row:
     check(info, _ROW)
     if len(info["images"]) != len(info["dice_fp32"]["per_image"]):
         msg = f"{info['case']}: {len(info['images'])} images, but Dice of {len(info['dice_fp32']['per_image'])}"
         raise jsonschema.ValidationError(msg)
     samples = tuple(float(value) for value in info["samples_s"])
-    return Row(info["case"], info["precision"], info["batch_size"], fps(samples, info["batch_size"]), samples, info)
+    return Row(info["case"], info["precision"], info["batch_size"], counted_fps(info), samples, info)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.results import fps
+from bench.results import counted_fps, fps
 
 if TYPE_CHECKING:
     from bench.case import Case
@@ -51,7 +51,9 @@ def row_info(
 
 
 def add_speedups(rows: list[dict[str, Any]], reference: Case) -> None:
-    """Fill in each row's speed-up over the FP32 reference row of the same batch size, where that one ran."""
+    """Fill in each row's FPS and their ratio to the FP32 reference row's of the same batch size, where that one ran."""
+    for row in rows:
+        row["fps"] = counted_fps(row)
     by_batch = {
         row["batch_size"]: row
         for row in rows

@@ -16,6 +16,7 @@ from bench.page.limits import Limits, recommend
 from bench.page.throughput import layers, scaling, streams
 from bench.page.values import CaseFacts, Facts, Judged, RunFacts
 from bench.report import evidence, heading, ordered, remarks
+from bench.results import counted_s
 from bench.status import Status
 from bench.stream.reading import limit
 
@@ -110,7 +111,7 @@ def _own(judged: Judged) -> Sequence[Verdict]:
 def _case(row: Row, verdict: Verdict | None, rows: Sequence[Row]) -> CaseFacts:
     info, parsed = row.info, parse_case(row.case)
     dice, truth, memory = info["dice_fp32"], info["dice_truth"], info.get("peak_memory_bytes")
-    median_s, low_s, high_s = median_interval(row.samples_s)
+    _, low_s, high_s = median_interval(counted_s(info))
     speed = verdict.speed if verdict else None
     # Rounding first keeps a zero from being shown as a loss.
     changes = [round(value - 1, 3) + 0.0 for value in (speed.ratio, speed.low, speed.high)] if speed else []
@@ -123,7 +124,7 @@ def _case(row: Row, verdict: Verdict | None, rows: Sequence[Row]) -> CaseFacts:
         fps_low=row.batch_size / high_s,
         fps_high=row.batch_size / low_s,
         speedup=info.get("speedup"),
-        latency_ms=median_s * 1000,
+        latency_ms=1000 * row.batch_size / row.fps,
         dice=dice["mean"],
         dice_worst=dice["worst"],
         worst_image=dice["worst_image"],

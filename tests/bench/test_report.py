@@ -11,7 +11,7 @@ from rich.console import Console
 from bench.gate import Verdict, judge_run
 from bench.report import evidence, remarks, table
 from bench.status import Status
-from tests.bench.runs import baseline_of, row_json, run_of, scores
+from tests.bench.runs import baseline_of, rounds, row_json, run_of, scores
 
 if TYPE_CHECKING:
     from bench.baseline import Baseline
@@ -39,6 +39,21 @@ def test_each_row_shows_its_figures() -> None:
     lines = shown(run_of(*rows), baseline_of(*rows))
     assert line_of(lines, INT8) == [INT8, "412.3", "4.12x", "0.99233", "0.9900", "0.8767", "50", "PASS"]
     assert line_of(lines, FP32) == [FP32, "1234", "-", "1.00000", "1.0000", "-", "50", "PASS"]
+
+
+def test_fps_of_a_case_that_was_timed_again_are_those_of_its_verdict() -> None:
+    again = [{"samples_s": rounds(4 / fps), "canary_s": [0.01, 0.01]} for fps in (206.1, 206.5)]
+    own = [{"samples_s": rounds(4 / 205.9), "canary_s": [0.01, 0.01]}]
+    baseline = baseline_of(row_json(INT8, fps=205.2))
+    for seen, fps in (
+        ({"reruns": again}, "206.1"),
+        ({"again": own}, "205.9"),
+        ({"again": own, "reruns": again[:1]}, "206.0"),
+    ):
+        run = run_of(row_json(INT8, fps=41.0, **seen))
+        assert line_of(shown(run, baseline), INT8)[1] == fps
+        (verdict,) = judge_run(run, baseline)
+        assert f"FPS 205.2 -> {fps}, " in verdict.evidence
 
 
 def test_memory_that_the_system_cannot_tell_is_a_dash() -> None:

@@ -19,7 +19,7 @@ from bench.page.render import html, markdown
 from bench.page.values import FleetCell
 from bench.results import RunFileError
 from tests.bench.page.rich import CASES, INT8, facts_of, pictures_json, rich_json, rich_run
-from tests.bench.runs import GPU, MACHINE, baseline_of, row_json, run_of, scores, write
+from tests.bench.runs import GPU, MACHINE, baseline_of, rounds, row_json, run_of, scores, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,3 +173,11 @@ def test_baseline_that_held_what_is_missing_is_not_said_to_be_absent() -> None:
     found = facts([Judged("run.json", run, judge_run(run, baseline), baseline)], Limits()).runs[0]
     assert found.headline.startswith("1 of 1 cases regressed, failed or vanished (1 MISSING)")
     assert found.against == "Judged by the baseline that ada accepted on 2030-06-01 (first)."
+
+
+def test_figures_of_a_case_that_was_timed_again_are_over_its_processes() -> None:
+    again = [{"samples_s": rounds(1 / fps), "canary_s": [0.01, 0.01]} for fps in (206.1, 206.5)]
+    run = run_of(row_json(INT8, fps=41.0, reruns=again))
+    (case,) = facts_of(run).runs[0].cases
+    assert (case.fps, case.fps_low, case.fps_high) == pytest.approx((206.1, 41.0, 206.5), rel=1e-3)
+    assert case.latency_ms == pytest.approx(1000 / 206.1, rel=1e-3)
