@@ -37,7 +37,7 @@ RUN: dict[str, tuple[str, ...]] = {
     'pytest bench/ -k "int8 and b1"': (*TINY, "--backends=openvino"),
     "pytest bench/ --require openvino": (*TINY, *ONE),
     "pytest bench/ --report report.html": (*TINY, *ONE),
-    "pytest bench/ --gate": (*TINY, *ONE, "--baseline=none.json"),
+    "pytest bench/ --gate": (*TINY, *ONE, "--baseline=FILE"),
     "pytest bench/ tests/accuracy --model mypackage.nets:make --weights best.pt --images data/test/images --masks "
     "data/test/masks --calibration-images data/train/images": ("--samples=2", *ONE, "--precisions=fp32,int8"),
     "pytest bench/ --model exported.onnx --images data/test/images": ("--samples=2", *ONE),
