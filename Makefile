@@ -5,8 +5,10 @@ VENV ?= .venv
 GPU ?=
 TORCH ?= cpu
 OPTIONS ?=
-# By the environment, so that a shell takes quotes in it for what they are.
-export REASON ?=
+REASON ?=
+# By the environment, so that a shell takes quotes in it for what they are, and dollar signs as they were typed.
+override REASON := $(value REASON)
+export REASON
 BASELINE ?=
 # Runs in a baseline: five, and ten on a GPU, see smaller losses than the three it takes (python -m bench selftest --curve).
 FRESH ?=

@@ -130,10 +130,18 @@ def test_environment_depends_on_every_requirement_that_is_installed_into_it() ->
         assert set(rule[0].split()) >= set(re.findall(r"(?<![/\w])requirements[\w-]*\.txt", rule[1]))
 
 
-def test_reason_of_a_baseline_may_hold_quotes(tmp_path: Path) -> None:
-    shown, reason = tmp_path / "shown", 'driver "570 beta", it\'s `new`'
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_reason_of_a_baseline_may_hold_quotes_and_dollar_signs(
+    tmp_path: Path,
+    by_environment: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    shown, reason = tmp_path / "shown", 'driver "570 beta", it\'s `new` in $HOME, $(PY), $$ and 5 $'
     python = tmp_path / "python"
     python.write_text(f"""#!/bin/sh\nprintf '%s\\n' "$@" > {shown}\n""")
     python.chmod(0o755)
-    subprocess.run(["make", "-s", "baseline", "RUNS=0", f"PY={python}", f"REASON={reason}"], cwd=ROOT, check=True)  # noqa: S607 - whichever make there is
+    command = ["make", "-s", "baseline", "RUNS=0", f"PY={python}"]
+    if by_environment:
+        subprocess.run(command, cwd=ROOT, env=os.environ | {"REASON": reason}, check=True)
+    else:
+        subprocess.run([*command, f"REASON={reason}"], cwd=ROOT, check=True)
     assert shown.read_text().splitlines()[-2:] == ["--reason", reason]
