@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d, pad
 
+from bench.backend import UnavailableError, load_backend
 from bench.cache import Cache
 from bench.machine import this_machine
 from bench.source import NetworkSource
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bench.case import Case
     from models.images import ImageSet
 
 SIZE = (64, 64)
@@ -71,6 +73,16 @@ def one_core() -> Iterator[None]:
             yield
         finally:
             this_machine.cache_clear()
+
+
+def skip_unless_it_runs(case: Case) -> None:
+    """Skip the test, with the reason, where this machine's GPU cannot run a case."""
+    try:
+        reason = load_backend(case.backend).supports(case, "cuda")
+    except UnavailableError as error:
+        reason = str(error)
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @cache

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.backend import UnavailableError, load_backend
 from bench.case import Case
 from bench.engines import open_engine
 from models.images import normalise
-from tests.bench.networks import as_network, sections, tiny_source
+from tests.bench.networks import as_network, sections, skip_unless_it_runs, tiny_source
 from tests.bench.test_other_blocks import Levels
 
 if TYPE_CHECKING:
@@ -25,12 +24,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt_weak", "torch2trt"])
 def test_it_runs_near_fp32(tmp_path: Path, backend: str, precision: str) -> None:
     case = Case(backend, precision, 2)
-    try:
-        reason = load_backend(backend).supports(case, "cuda")
-    except UnavailableError as error:
-        reason = str(error)
-    if reason is not None:
-        pytest.skip(reason)
+    skip_unless_it_runs(case)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         up = nn.Sequential(nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1), nn.Conv2d(8, 16, 1))

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.backend import UnavailableError, load_backend
 from bench.case import Case
 from bench.contest import try_variants
 from bench.reference import reference_masks
 from bench.variants import combined, offered
-from tests.bench.networks import sections, tiny_source
+from tests.bench.networks import sections, skip_unless_it_runs, tiny_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +23,7 @@ TRIALS = ("uint8-input+mask", "argmax", "io-fp16", "io-hwc8")
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt_weak"])
 def test_trials_give_the_masks_of_the_plain_engine(backend: str, tmp_path: Path) -> None:
     case = Case(backend, "int8", 2)
-    try:
-        reason = load_backend(backend).supports(case, "cuda")
-    except UnavailableError as error:
-        reason = str(error)
-    if reason is not None:
-        pytest.skip(reason)
+    skip_unless_it_runs(case)
     source = tiny_source(tmp_path, device="cuda")
     images = sections("held-out", 3)
     chosen = [combined(name, offered(case, "cuda")) for name in TRIALS]
