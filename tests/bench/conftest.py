@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bench.networks import tiny_source
+from tests.bench.trt_api.fake_torch2trt import installed
+from tests.bench.trt_api.fakes import Fakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from bench.source import NetworkSource
+    from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,18 @@ def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(stored: Path) -> NetworkSource:
     """A source of the tiny network with that cache."""
     return tiny_source(stored)
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """Stand-ins for TensorRT and pycuda, and the backends on them."""
+    return Fakes(monkeypatch)
+
+
+@pytest.fixture
+def converter(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> FakeTorch2trt:
+    """A stand-in for torch2trt, on those."""
+    return installed(fakes, monkeypatch)
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
-@pytest.fixture
 def calibrators(fakes: Fakes) -> Any:
     return fakes.backend("_calibrators")
 

@@ -10,21 +10,11 @@ import torch
 from bench.backend import BuildError, OutOfMemoryError
 from bench.case import Case
 from tests.bench.test_trt_build_failures import Interrupted
-from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt, build, installed
+from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt, build
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
-@pytest.fixture
-def converter(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> FakeTorch2trt:
-    return installed(fakes, monkeypatch)
 
 
 def test_every_conversion_gets_a_fresh_input_tensor_of_the_cases_shape(

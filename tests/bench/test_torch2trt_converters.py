@@ -10,21 +10,11 @@ import pytest
 import torch
 
 from bench.backend import BuildError
-from tests.bench.trt_api.fake_torch2trt import TRANSPOSED, FakeTorch2trt, build, installed
+from tests.bench.trt_api.fake_torch2trt import TRANSPOSED, FakeTorch2trt, build
 from tests.bench.trt_api.fakes import Fakes, FakeSource
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
-@pytest.fixture
-def converter(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> FakeTorch2trt:
-    return installed(fakes, monkeypatch)
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-entropy", "int8-uncalibrated"])

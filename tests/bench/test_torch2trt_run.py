@@ -13,22 +13,12 @@ import torch
 from bench.backend import BuildError, OutOfMemoryError
 from bench.case import Case
 from tests.bench.test_trt_run import no_room
-from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt, build, installed
+from tests.bench.trt_api.fake_torch2trt import FakeTorch2trt, build
 from tests.bench.trt_api.fakes import SIZE, Fakes, FakeSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
-@pytest.fixture
-def converter(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> FakeTorch2trt:
-    return installed(fakes, monkeypatch)
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
 def build(fakes: Fakes, source: FakeSource, precision: str, backend: str = "tensorrt_weak", batch: int = 2) -> Any:
     """Build a case and return the configuration that the builder was given."""
     fakes.backend(backend).build(source, Case(backend, precision, batch), source.engine_folder)

@@ -26,11 +26,6 @@ class Interrupted(str):
         return str(self)
 
 
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
 def test_a_failing_build_repeats_tensorrts_errors(fakes: Fakes, tmp_path: Path) -> None:
     fakes.behaviour.builds = False
     fakes.behaviour.says = [

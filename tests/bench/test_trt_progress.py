@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
 def test_a_long_build_tells_the_time_and_the_step(fakes: Fakes) -> None:
     progress = fakes.backend("_trt_progress")
     said = threading.Event()

@@ -21,11 +21,6 @@ IMAGES = np.random.default_rng(0).normal(size=(2, 1, *SIZE)).astype(np.float32)
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> FakeSource:
     return FakeSource(tmp_path)
 

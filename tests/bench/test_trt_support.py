@@ -5,18 +5,16 @@ from __future__ import annotations
 import ctypes
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.backend import UnavailableError, load_backend
 from bench.case import Case
 from tests.bench.conformance import Cell, allowed
-from tests.bench.trt_api.fakes import Fakes
 
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
+if TYPE_CHECKING:
+    from tests.bench.trt_api.fakes import Fakes
 
 
 def version_11(fakes: Fakes) -> None:

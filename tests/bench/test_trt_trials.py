@@ -28,11 +28,6 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (2, *SIZE), np.uint8)
 IMAGES = normalise(PIXELS)
 
 
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return Fakes(monkeypatch)
-
-
 def test_each_file_of_trials_belongs_to_a_backend_and_defines_the_contract(fakes: Fakes) -> None:
     files = Path(str(backend.__file__)).parent.joinpath("backends").glob("_trials_*.py")
     found = {file.stem.removeprefix("_trials_") for file in files}
