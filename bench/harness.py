@@ -18,9 +18,9 @@ from rich.progress import track
 from bench.arguments import count
 from bench.cache import DEFAULT_ROOT, Cache
 from bench.case import Case
+from bench.counted import fps
 from bench.engines import open_engine
 from bench.medians import median_interval
-from bench.results import fps
 from bench.source import NetworkSource
 from bench.stored_images import stored_split
 from bench.timing import round_s, warm_up

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import jsonschema
 
 from bench.case import ID_SCHEMA, PRECISIONS
 from bench.checksum import FIELD, run_checksum
+from bench.counted import counted_fps
 from bench.schema import check
 from bench.visits import Visit
 
@@ -165,33 +164,6 @@ class Run:
         return {case: reason for case, reason in self.failed.items() if case in self.rows}
 
 
-def fps(samples_s: tuple[float, ...] | list[float], batch_size: int) -> float:
-    """Return images per second by the median seconds per inference."""
-    return batch_size / statistics.median(samples_s)
-
-
-def counted_fps(info: Mapping[str, Any]) -> float:
-    """Return the images per second of a row's `extra_info` that a verdict on it tells: from the median of what counts.
-
-    Over processes the median is taken of logarithms, as the gate does.
-    """
-    found = counted_s(info)
-    if "reruns" not in info:
-        return fps(found, info["batch_size"])
-    return float(info["batch_size"] / math.exp(statistics.median(map(math.log, found))))
-
-
-def counted_s(info: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return the seconds per inference that count: a value per round, or per process where several timed the case.
-
-    A process that timed it several times counts by its fastest visit.
-    """
-    fastest = min((info, *info.get("again", ())), key=_median_s)
-    if "reruns" not in info:
-        return tuple(fastest["samples_s"])
-    return tuple(map(_median_s, (fastest, *info["reruns"])))
-
-
 def read_run(path: Path) -> Run:
     """Return the run in a file written by `pytest bench/ --benchmark-json`; `RunFileError` otherwise."""
     try:
@@ -245,11 +217,6 @@ def _stream(info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _visit(item: Mapping[str, Any]) -> Visit:
     return Visit(tuple(item["samples_s"]), tuple(item["canary_s"]) if item["canary_s"] else None)
-
-
-def _median_s(item: Mapping[str, Any]) -> float:
-    """Return the median seconds of a visit in JSON, as the gate's arithmetic has it."""
-    return Visit(tuple(item["samples_s"]), None).in_blocks().median_s
 
 
 def _row(info: Mapping[str, Any]) -> Row:

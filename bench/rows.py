@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.results import counted_fps, fps
+from bench.counted import counted_fps, fps
 
 if TYPE_CHECKING:
     from bench.case import Case

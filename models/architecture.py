@@ -28,11 +28,11 @@ _INTERNAL = {"training", *vars(nn.Module())}
 
 
 def classes(module: nn.Module) -> str:
-    """Return the code of the classes of a network's parts but PyTorch's own."""
+    """Return the code of the classes of a network's parts but PyTorch's own and Python's."""
     sources = set()
     for part in module.modules():
         kind = type(part)
-        if kind.__module__.partition(".")[0] != "torch":
+        if not _foreign(kind):
             sources.add(f"{kind.__qualname__}\n{_source(kind)}")
     return "\n".join([type(module).__qualname__, *sorted(sources)])
 

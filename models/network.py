@@ -117,10 +117,7 @@ def load_network(model: str, weights: Path | None = None) -> Network:
     if weights is not None:
         load_weights(module, weights)
     module = module.cpu().float().eval().requires_grad_(requires_grad=False)
-    own = model in MODELS or (isinstance(module, UNet) and _is_named(module))
-    # The suite's own networks are known by their classes and weights: nothing else in them can be set.
-    architecture = classes(module) if own else everything(module)
-    identity = hashlib.sha256(f"{architecture}\n{digest(module)}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{_architecture(model, module)}\n{digest(module)}".encode()).hexdigest()
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return Network(model, identity, origin, parameters, _prototype=module)
 
@@ -147,9 +144,13 @@ def untrained(model: str, seed: int = 0) -> nn.Module:
     return module
 
 
-def _is_named(module: nn.Module) -> bool:
-    """Whether a module that a factory made is one of the named models but for its weights."""
-    return everything(module) in {everything(untrained(name)) for name in MODELS}
+def _architecture(model: str, module: nn.Module) -> str:
+    """Return what tells networks with equal weights apart; of the suite's own, whoever made them, their classes do."""
+    if model in MODELS:
+        return classes(module)
+    found = everything(module)
+    own = isinstance(module, UNet) and found in {everything(untrained(name)) for name in MODELS}
+    return classes(module) if own else found
 
 
 def _import_factory(model: str) -> Callable[[], nn.Module]:

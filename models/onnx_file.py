@@ -73,7 +73,8 @@ def describe(path: Path) -> OnnxFile:
 
 def _check_weights(graph: onnx.GraphProto, path: Path) -> None:
     """Raise `ModelError` where a convolution's weights are of another type than float32, or the graph is quantized."""
-    quantized = sorted({node.op_type for node in _nodes(graph) if _QUANTIZED.match(node.op_type)})
+    operators = {node.op_type for each in _graphs(graph) for node in each.node}
+    quantized = sorted(filter(_QUANTIZED.match, operators))
     if quantized:
         msg = f"{path}: its operators {', '.join(quantized)} are those of a quantized graph; {_CONVERTED}"
         raise ModelError(msg)
@@ -129,22 +130,18 @@ def _text(value: onnx.ValueInfoProto) -> str:
 
 def _external(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     """Yield the tensors stored outside the file, those of nested graphs included."""
-    yield from (tensor for tensor in graph.initializer if uses_external_data(tensor))
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t") and uses_external_data(attribute.t):
-                yield attribute.t
-            for nested in (attribute.g, *attribute.graphs):
-                yield from _external(nested)
+    for each in _graphs(graph):
+        held = (attribute.t for node in each.node for attribute in node.attribute if attribute.HasField("t"))
+        yield from (tensor for tensor in (*each.initializer, *held) if uses_external_data(tensor))
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes of a graph, those of nested graphs included."""
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and those nested in it."""
+    yield graph
     for node in graph.node:
-        yield node
         for attribute in node.attribute:
             for nested in (attribute.g, *attribute.graphs):
-                yield from _nodes(nested)
+                yield from _graphs(nested)
 
 
 def _digest(paths: list[Path]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
@@ -76,11 +76,14 @@ def _convert(source: Source, case: Case, folder: Path, options: Mapping[str, Any
     settings = _Settings(timing_path(folder), integers=case.arithmetic == "int8")
     module.register_forward_pre_hook(settings.before)
     module.register_forward_hook(settings.after)
-    with ExitStack() as whole:
-        lines = whole.enter_context(heard())
-        for each in (messages_kept(), tensor_kept(), converters_mended(), torch.no_grad()):
-            whole.enter_context(each)
-        whole.enter_context(Progress(source.say, str(case)))
+    with (
+        heard() as lines,
+        messages_kept(),
+        tensor_kept(),
+        converters_mended(),
+        torch.no_grad(),
+        Progress(source.say, str(case)),
+    ):
         try:
             converted = torch2trt.torch2trt(
                 module, [example], max_workspace_size=WORKSPACE_BYTES, keep_network=False, **options, **calibration

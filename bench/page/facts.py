@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from bench.case import parse_case
+from bench.counted import counted_s
 from bench.gate import BAD, findings
 from bench.judged_runs import untimed
 from bench.medians import median_interval
@@ -16,7 +17,6 @@ from bench.page.limits import Limits, recommend
 from bench.page.throughput import layers, scaling, streams
 from bench.page.values import CaseFacts, Facts, Judged, RunFacts
 from bench.report import evidence, heading, ordered, remarks
-from bench.results import counted_s
 from bench.status import Status
 from bench.stream.reading import limit
 

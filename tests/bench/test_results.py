@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.results import RunFileError, fps, parse_run, read_run
+from bench.counted import fps
+from bench.results import RunFileError, parse_run, read_run
 from bench.visits import Visit
 from tests.bench.runs import row_json, run_json, write
 
